@@ -1,0 +1,3 @@
+//! The `thinroot` command.
+
+fn main() {}

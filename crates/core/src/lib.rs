@@ -1,0 +1,13 @@
+//! The pure part of thinroot: what things are called, what an image contains, what will be done and why.
+//!
+//! Nothing here touches a file, a process, a network, a clock or a source of randomness: observations, ids and
+//! times come in as values, and plans go out as values. `cargo xtask tidy` checks that.
+//!
+//! Reading order: [`name`] and [`path`] (the words), [`manifest`] and [`image`] (what an image is), [`inventory`] (what a
+//! host looks like).
+
+pub mod image;
+pub mod inventory;
+pub mod manifest;
+pub mod name;
+pub mod path;

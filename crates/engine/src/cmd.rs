@@ -1,0 +1,184 @@
+//! The only place that starts processes.
+//!
+//! A command is a value: it prints as a shell line, runs with a fixed locale, closed stdin and a time limit, and its
+//! failure carries the tail of what it said.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How much of a failing program's stderr an error keeps. More would drown the message.
+const STDERR_TAIL_BYTES: usize = 1024;
+/// Longest a storage tool may take unless said otherwise; a hung tool must become an error, not a hung update.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    limit: Duration,
+    /// Exit codes that are success.
+    good: Vec<i32>,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct CmdError {
+    /// The command as a shell line.
+    pub line: String,
+    /// Its exit code, if it ended by itself.
+    pub code: Option<i32>,
+    /// What it said last on stderr, or why it could not run.
+    pub said: String,
+}
+
+impl CmdError {
+    /// The failure in one sentence.
+    pub fn why(&self) -> String {
+        match self.code {
+            Some(code) => format!("exit code {code}: {}", self.said.trim()),
+            None => self.said.trim().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for CmdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.line, self.why())
+    }
+}
+
+impl std::error::Error for CmdError {}
+
+impl Cmd {
+    /// A program found on the system's standard path.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Cmd { program: program.as_ref().into(), args: Vec::new(), limit: DEFAULT_LIMIT, good: vec![0] }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|a| a.as_ref().into()));
+        self
+    }
+
+    /// Counts this exit code as success too (e2fsck: 1 means "fixed").
+    #[must_use]
+    pub fn also_good(mut self, code: i32) -> Self {
+        self.good.push(code);
+        self
+    }
+
+    /// Runs it and returns what it wrote to stdout.
+    pub fn run(&self) -> Result<String, CmdError> {
+        self.output().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Runs it and returns the bytes it wrote to stdout.
+    pub fn output(&self) -> Result<Vec<u8>, CmdError> {
+        let fail = |code, said: String| CmdError { line: self.to_string(), code, said };
+        let mut child = Command::new(&self.program)
+            .args(&self.args)
+            .env("LC_ALL", "C")
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            // LVM complains on stderr about descriptors it did not open; ours are close-on-exec, a parent's may not be.
+            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| fail(None, format!("cannot start it: {e}")))?;
+        let drain = |mut pipe: Box<dyn Read + Send>| {
+            std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                // A broken pipe only means less text; the exit code decides.
+                let _ = pipe.read_to_end(&mut bytes);
+                bytes
+            })
+        };
+        let stdout = child.stdout.take().map(|p| drain(Box::new(p)));
+        let stderr = child.stderr.take().map(|p| drain(Box::new(p)));
+        let status = self.wait(&mut child).map_err(|said| fail(None, said))?;
+        let text =
+            |thread: Option<std::thread::JoinHandle<Vec<u8>>>| thread.and_then(|t| t.join().ok()).unwrap_or_default();
+        let (stdout, stderr) = (text(stdout), text(stderr));
+        match status.code() {
+            Some(code) if self.good.contains(&code) => Ok(stdout),
+            code => {
+                let tail = &stderr[stderr.len().saturating_sub(STDERR_TAIL_BYTES)..];
+                let said = String::from_utf8_lossy(tail).into_owned();
+                Err(fail(code, if said.is_empty() { status.to_string() } else { said }))
+            }
+        }
+    }
+
+    fn wait(&self, child: &mut std::process::Child) -> Result<std::process::ExitStatus, String> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if start.elapsed() > self.limit => {
+                    // Kill and reap so that nothing of it goes on behind our back.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(format!("did not end within {} seconds", self.limit.as_secs()));
+                }
+                Ok(None) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(20));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}
+
+/// As a line that can be pasted into a shell.
+impl fmt::Display for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        for (i, word) in words.enumerate() {
+            let word = word.to_string_lossy();
+            let plain =
+                !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c));
+            let space = if i == 0 { "" } else { " " };
+            if plain {
+                write!(f, "{space}{word}")?;
+            } else {
+                write!(f, "{space}'{}'", word.replace('\'', r"'\''"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_a_shell_line() {
+        let cmd = Cmd::new("lvs").args(["-o", "name,size", "a b", "it's", ""]);
+        assert_eq!(cmd.to_string(), r"lvs -o name,size 'a b' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn failure_keeps_code_and_words() {
+        let error = Cmd::new("sh").args(["-c", "echo no >&2; exit 3"]).run().unwrap_err();
+        assert_eq!((error.code, error.said.trim()), (Some(3), "no"));
+        assert_eq!(Cmd::new("sh").args(["-c", "echo yes; exit 1"]).also_good(1).run().unwrap(), "yes\n");
+        assert!(Cmd::new("/no/such/program").run().unwrap_err().why().contains("cannot start"));
+    }
+}

@@ -1,0 +1,12 @@
+//! The effects of thinroot: stores, sources, bases, layers, state, boot entries, and the executor that carries plans out.
+//!
+//! Data flows one way: survey, plan (in `thinroot_core`), execute. Everything that happens to a host happens here, and
+//! everything that can be decided without touching one is decided in the core.
+
+pub mod cmd;
+pub mod durable;
+pub mod error;
+pub mod fault;
+pub mod progress;
+pub mod source;
+pub mod store;

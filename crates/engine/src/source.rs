@@ -1,0 +1,40 @@
+//! Where images come from: one trait, one file a kind.
+//!
+//! Everything a source reads is hostile until [`Image::open`] has returned: it reads the whole image once, confines
+//! every path, verifies every digest it is given, and computes the manifest from the bytes. Nothing is written then.
+//! Later only the contents that are needed are read again, and must still have the digests of that manifest.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use thinroot_core::image::ImageInfo;
+use thinroot_core::manifest::Manifest;
+use thinroot_core::path::TreePath;
+
+use crate::error::Result;
+
+/// Takes the content of one file.
+pub type TakeContent<'a> = dyn FnMut(&TreePath, &mut dyn Read) -> Result<()> + 'a;
+
+/// Contents of files by path, read again on demand. Implemented by an opened image and by a mounted tree.
+pub trait Contents {
+    /// Gives the content of each wanted file (first names of hard-link groups) exactly once, in whatever order suits
+    /// the source. A file that is missing or whose bytes have changed since the manifest was made is an error.
+    fn contents(&mut self, wanted: &BTreeSet<TreePath>, take: &mut TakeContent<'_>) -> Result<()>;
+}
+
+/// An image that has been read once and found good.
+pub struct Image {
+    /// Who it is.
+    pub info: ImageInfo,
+    /// Every path of it.
+    pub manifest: Manifest,
+    /// Reads contents again.
+    pub source: Box<dyn Contents>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Image").field("info", &self.info).finish_non_exhaustive()
+    }
+}

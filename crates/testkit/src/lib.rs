@@ -1,0 +1,1 @@
+//! Strict simulated host, fault points, builders and conformance suites for thinroot's tests.
