@@ -1,0 +1,203 @@
+//! Kernel command lines: an ordered list of words with the kernel's own quoting.
+//!
+//! Separate because order and repetition carry meaning (`hugepagesz=1G hugepages=4 hugepagesz=2M hugepages=512` means
+//! something else in another order, `console=` may come twice): words are never put into a set or a map.
+//!
+//! The order is fixed: root words, `rw`, `thinroot.layer=`, the image's arguments, the admin's additions. For most
+//! parameters the kernel takes the last one, so the admin has the last word.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::name::LayerName;
+
+/// The word that ties a running system and its entry to a layer.
+pub const LAYER_KEY: &str = "thinroot.layer";
+
+/// Longest command line. x86 and arm64 kernels take 2048 bytes with the final zero and cut the rest off without a word.
+pub const MAX_COMMAND_LINE_LEN: usize = 2047;
+
+/// Words of the image that say how its root was mounted where it was built; ours replace them.
+const REPLACED_KEYS: [&str; 5] = ["root", "ro", "rw", LAYER_KEY, "BOOT_IMAGE"];
+/// Words the admin cannot add: with another root or layer it would be the entry of something else.
+const RESERVED_KEYS: [&str; 2] = ["root", LAYER_KEY];
+
+/// Why there is no command line.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommandLineError {
+    /// A quote without its partner.
+    #[error("a double quote is never closed in '{0}'")]
+    Quote(String),
+    /// A character that would end the line of the entry or be lost.
+    #[error("'{0}' has a control character")]
+    Control(String),
+    /// An addition that is no single word.
+    #[error("'{0}' is not one kernel argument")]
+    NotOneWord(String),
+    /// An addition that would change which root or layer boots.
+    #[error("'{0}' is set by thinroot itself and cannot be added")]
+    Reserved(String),
+    /// The kernel would cut it off.
+    #[error("the kernel command line has {0} bytes; the kernel takes 2047 and cuts the rest off")]
+    TooLong(usize),
+}
+
+/// One change of the admin to the image's arguments. Kept in order in our records and applied to each new image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdminChange {
+    /// Adds a word at the end.
+    Add(String),
+    /// Removes words of the image: `quiet` removes `quiet` and `quiet=…`, `console=tty0` exactly that.
+    Remove(String),
+}
+
+/// A command line and what was left out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The words, one space between them.
+    pub text: String,
+    /// Words of the image that ours replace. To be reported, not to be lost in silence.
+    pub replaced: Vec<String>,
+}
+
+/// The command line of a layer's entry. `root` is what the store says boots this layer (`root=…`, and further words for
+/// the initrd), `image_args` the image's own, `admin` the admin's changes to those.
+pub fn options(
+    root: &str,
+    layer: &LayerName,
+    image_args: &str,
+    admin: &[AdminChange],
+) -> Result<CommandLine, CommandLineError> {
+    let mut words: Vec<String> = split(root)?;
+    words.push("rw".into());
+    words.push(format!("{LAYER_KEY}={layer}"));
+    let (replaced, mut rest): (Vec<_>, Vec<_>) =
+        split(image_args)?.into_iter().partition(|word| REPLACED_KEYS.contains(&key(word)));
+    for change in admin {
+        apply(change, &mut rest)?;
+    }
+    words.append(&mut rest);
+    let text = words.join(" ");
+    if text.len() > MAX_COMMAND_LINE_LEN {
+        return Err(CommandLineError::TooLong(text.len()));
+    }
+    Ok(CommandLine { text, replaced })
+}
+
+/// Splits a command line as the kernel does: at white space outside double quotes; the quotes stay in the word.
+pub fn split(text: &str) -> Result<Vec<String>, CommandLineError> {
+    if text.chars().any(|c| c.is_control() && c != '\t' && c != '\n') {
+        return Err(CommandLineError::Control(text.into()));
+    }
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        quoted ^= c == '"';
+        if quoted && c == '\n' {
+            return Err(CommandLineError::Control(text.into()));
+        }
+        if !c.is_ascii_whitespace() || quoted {
+            word.push(c);
+        } else if !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+    }
+    if quoted {
+        return Err(CommandLineError::Quote(text.into()));
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    Ok(words)
+}
+
+fn apply(change: &AdminChange, words: &mut Vec<String>) -> Result<(), CommandLineError> {
+    match change {
+        AdminChange::Add(word) => {
+            if split(word)?.len() != 1 || word.trim() != word {
+                return Err(CommandLineError::NotOneWord(word.clone()));
+            }
+            if RESERVED_KEYS.contains(&key(word)) {
+                return Err(CommandLineError::Reserved(word.clone()));
+            }
+            words.push(word.clone());
+        }
+        AdminChange::Remove(what) => {
+            words.retain(|word| word != what && (what.contains('=') || key(word) != what));
+        }
+    }
+    Ok(())
+}
+
+/// The parameter's name: the word up to its `=`, without the quote that may stand before it.
+fn key(word: &str) -> &str {
+    let word = word.strip_prefix('"').unwrap_or(word);
+    word.split_once('=').map_or(word, |(key, _)| key).trim_end_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn layer() -> LayerName {
+        "node-1-0+1".parse().unwrap()
+    }
+
+    #[test]
+    fn order_repetition_and_quotes_are_kept() {
+        let image = "hugepagesz=1G hugepages=4 hugepagesz=2M  hugepages=512 dyndbg=\"file a.c +p; file b.c +p\" quiet";
+        let line = options("root=/dev/vg/node-1-0+1 rd.lvm.lv=vg/node-1-0+1", &layer(), image, &[]).unwrap();
+        assert_eq!(
+            line,
+            CommandLine {
+                text: "root=/dev/vg/node-1-0+1 rd.lvm.lv=vg/node-1-0+1 rw thinroot.layer=node-1-0+1 hugepagesz=1G \
+                       hugepages=4 hugepagesz=2M hugepages=512 dyndbg=\"file a.c +p; file b.c +p\" quiet"
+                    .into(),
+                replaced: vec![],
+            }
+        );
+    }
+
+    #[test]
+    fn the_admins_changes_come_last_and_apply_to_the_image_only() {
+        let admin = [
+            AdminChange::Remove("quiet".into()),
+            AdminChange::Remove("console=tty0".into()),
+            AdminChange::Remove("rw".into()),
+            AdminChange::Add("console=ttyS0,115200".into()),
+            AdminChange::Add("console=ttyS0,115200".into()),
+        ];
+        let image = "quiet console=tty0 console=tty1 root=LABEL=old ro quiet=yes \"root=a b\" thinroot.layer=x";
+        let line = options("root=/dev/x", &layer(), image, &admin).unwrap();
+        assert_eq!(
+            line.text,
+            "root=/dev/x rw thinroot.layer=node-1-0+1 console=tty1 console=ttyS0,115200 console=ttyS0,115200"
+        );
+        assert_eq!(line.replaced, ["root=LABEL=old", "ro", "\"root=a b\"", "thinroot.layer=x"]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_command_line_is_refused() {
+        let add = |word: &str| options("root=x", &layer(), "", &[AdminChange::Add(word.into())]).unwrap_err();
+        assert_eq!(add("a b"), CommandLineError::NotOneWord("a b".into()));
+        assert_eq!(add(""), CommandLineError::NotOneWord("".into()));
+        assert_eq!(add("a\n"), CommandLineError::NotOneWord("a\n".into()));
+        assert_eq!(add("root=/dev/y"), CommandLineError::Reserved("root=/dev/y".into()));
+        assert_eq!(add("thinroot.layer=y-1-0+1"), CommandLineError::Reserved("thinroot.layer=y-1-0+1".into()));
+        assert_eq!(split("a \"b"), Err(CommandLineError::Quote("a \"b".into())));
+        assert_eq!(split("a\0b"), Err(CommandLineError::Control("a\0b".into())));
+        assert_eq!(split("a=\"x\ny\""), Err(CommandLineError::Control("a=\"x\ny\"".into())));
+        let long = "x".repeat(2100);
+        assert!(matches!(options("root=x", &layer(), &long, &[]), Err(CommandLineError::TooLong(n)) if n > 2100));
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_and_joining_changes_nothing_but_spaces(text in "[a-z=\" \t]{0,40}") {
+            if let Ok(words) = split(&text) {
+                prop_assert_eq!(split(&words.join(" ")), Ok(words));
+            }
+        }
+    }
+}
