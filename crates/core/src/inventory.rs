@@ -1,8 +1,12 @@
 //! What a survey found: volumes, space, boot state. Plain values, the input of every plan.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::name::VolumeName;
+use crate::boot::{Booted, KeepReason, Retention, Selection, Verdict, removable};
+use crate::name::{ImageId, LayerName, VolumeName};
+use crate::plan::{PlanId, Refusal, Room};
 
 /// File system of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,5 +107,135 @@ impl Space {
     /// Bytes of the pool that are free.
     pub fn data_free_bytes(&self) -> u64 {
         self.data_total_bytes.saturating_sub(self.data_used_bytes)
+    }
+}
+
+/// Everything a planner may look at.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// Every volume of the store.
+    pub volumes: Vec<Volume>,
+    /// Volumes whose manifest is in the records: only these can be the ancestor of a new base.
+    pub described: BTreeSet<VolumeName>,
+    /// What is free.
+    pub room: Room,
+    /// What boots next.
+    pub selection: Selection,
+    /// Layers that have a boot entry.
+    pub entries: BTreeSet<LayerName>,
+    /// The layer this host runs; none where the store is not this host's.
+    pub booted: Option<LayerName>,
+    /// Volumes the admin pinned.
+    pub pinned: BTreeSet<VolumeName>,
+    /// A plan that was interrupted.
+    pub open_plan: Option<PlanId>,
+}
+
+impl Inventory {
+    /// A published volume by name.
+    pub fn ready(&self, name: &VolumeName) -> Option<&Volume> {
+        self.volumes.iter().find(|volume| volume.name == *name && volume.phase == Phase::Ready)
+    }
+
+    /// Published bases.
+    pub fn bases(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.iter().filter(|volume| volume.role == Role::Base && volume.phase == Phase::Ready)
+    }
+
+    /// Published layers.
+    pub fn layers(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.iter().filter(|volume| volume.role == Role::Layer && volume.phase == Phase::Ready)
+    }
+
+    /// Every layer of a base, unfinished ones too.
+    pub fn layers_of(&self, base: &ImageId) -> impl Iterator<Item = LayerName> {
+        let layers = self.volumes.iter().filter_map(|volume| volume.name.as_str().parse::<LayerName>().ok());
+        layers.filter(move |layer| layer.base() == base)
+    }
+
+    /// The next free layer name of a base.
+    pub fn next_layer(&self, base: &ImageId) -> LayerName {
+        // Entries count too: one that outlived its layer must not come to life with another one behind it.
+        let used = self.layers_of(base).chain(self.entries.iter().filter(|layer| layer.base() == base).cloned());
+        LayerName::new(base.clone(), used.map(|layer| layer.number()).max().unwrap_or(0) + 1)
+    }
+
+    /// What may be removed and why the rest stays, where the newest `keep` layers of each name stay anyway.
+    pub fn retention(&self, keep: usize) -> Verdict {
+        let layers: Vec<LayerName> = self.layers().filter_map(|volume| volume.name.as_str().parse().ok()).collect();
+        let bases: Vec<ImageId> = self.bases().filter_map(|volume| volume.name.as_str().parse().ok()).collect();
+        let booted = self.booted.clone().map_or(Booted::Elsewhere, Booted::Layer);
+        removable(&Retention {
+            layers: &layers,
+            bases: &bases,
+            booted: &booted,
+            selection: &self.selection,
+            pinned_layers: &self.pinned.iter().filter_map(|name| name.as_str().parse().ok()).collect(),
+            pinned_bases: &self.pinned.iter().filter_map(|name| name.as_str().parse().ok()).collect(),
+            keep,
+        })
+    }
+
+    /// Why a layer may not be removed, in words; none if it may.
+    pub fn keeps(&self, layer: &LayerName) -> Option<String> {
+        let verdict = self.retention(0);
+        let reasons = verdict.layers.get(layer).filter(|reasons| !reasons.is_empty())?;
+        Some(reasons.iter().map(KeepReason::as_str).collect::<Vec<_>>().join(" and "))
+    }
+
+    pub(crate) fn no_open_plan(&self) -> Result<(), Refusal> {
+        match &self.open_plan {
+            None => Ok(()),
+            Some(id) => Err(Refusal::interrupted(id)),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn volume(name: &str) -> Volume {
+        let role = if name.parse::<LayerName>().is_ok() { Role::Layer } else { Role::Base };
+        Volume {
+            name: name.parse().unwrap(),
+            role,
+            phase: Phase::Ready,
+            origin: None,
+            image_digest: None,
+            fs: FsKind::Ext4,
+            size_bytes: 4 << 30,
+            used_bytes: None,
+        }
+    }
+
+    /// A host with plenty of room, these volumes, an entry a layer, and its first layer as default.
+    pub(crate) fn inventory(names: &[&str]) -> Inventory {
+        let volumes: Vec<Volume> = names.iter().map(|name| volume(name)).collect();
+        let layers = || names.iter().filter_map(|name| name.parse::<LayerName>().ok());
+        let plenty = 1 << 40;
+        Inventory {
+            described: volumes.iter().map(|volume| volume.name.clone()).collect(),
+            volumes,
+            room: Room {
+                pool: Space { data_total_bytes: plenty, ..Space::default() },
+                boot_free_bytes: plenty,
+                records_free_bytes: plenty,
+            },
+            selection: layers()
+                .next()
+                .map_or(Selection::default(), |first| Selection::default().adopt(&first).unwrap()),
+            entries: layers().collect(),
+            ..Inventory::default()
+        }
+    }
+
+    #[test]
+    fn layer_numbers_are_never_reused_while_anything_has_them() {
+        let mut world = inventory(&["node-1-0", "node-1-0+1", "node-1-0+3"]);
+        let base = "node-1-0".parse().unwrap();
+        assert_eq!(world.next_layer(&base).to_string(), "node-1-0+4");
+        world.entries.insert("node-1-0+7".parse().unwrap());
+        assert_eq!(world.next_layer(&base).to_string(), "node-1-0+8");
     }
 }

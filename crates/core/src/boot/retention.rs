@@ -49,6 +49,23 @@ pub enum KeepReason {
     BootedUnknown,
 }
 
+impl KeepReason {
+    /// As it reads behind "it is".
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            KeepReason::Booted => "booted",
+            KeepReason::Default => "the default",
+            KeepReason::Armed => "armed",
+            KeepReason::LastGood => "the last one found good",
+            KeepReason::Previous => "the one to go back to",
+            KeepReason::Pinned => "pinned",
+            KeepReason::Recent => "among the newest",
+            KeepReason::HasLayer => "the base of a layer that stays",
+            KeepReason::BootedUnknown => "perhaps booted",
+        }
+    }
+}
+
 /// What the decision depends on.
 #[derive(Debug, Clone)]
 pub struct Retention<'a> {

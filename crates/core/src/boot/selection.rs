@@ -199,6 +199,10 @@ impl Selection {
             return Err(SelectionError::NotSelected(layer.clone()));
         }
         let mut after = self.clone();
+        // The default it replaces was the fallback until now: it is what a rollback goes to.
+        if let Some(old) = self.default.as_ref().filter(|old| !self.good.contains(old)) {
+            after.good.insert(0, old.clone());
+        }
         after.default = Some(layer.clone());
         after.armed.take_if(|armed| armed.layer == *layer);
         after.failed.retain(|failure| failure.layer != *layer);

@@ -1,0 +1,178 @@
+//! One step of a plan. What it does to a host, how it is probed and undone lives in the engine, one arm a step.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::FsKind;
+use crate::name::{ImageId, LayerName, VolumeName};
+
+/// One action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// A staging volume for a base: a snapshot of its ancestor, else a new file system.
+    CreateBase {
+        /// The image it will hold.
+        base: ImageId,
+        /// The ready base it starts from.
+        ancestor: Option<ImageId>,
+        /// File system of a new volume.
+        fs: FsKind,
+        /// Size of a new volume; a snapshot has its ancestor's.
+        size_bytes: u64,
+    },
+    /// Writes what differs from the ancestor, then compares the whole volume with the manifest.
+    WriteBase {
+        /// The base.
+        base: ImageId,
+        /// What the volume holds before.
+        ancestor: Option<ImageId>,
+    },
+    /// Read-only for good, digests recorded, published.
+    SealBase {
+        /// The base.
+        base: ImageId,
+    },
+    /// A staging snapshot of a base, or of another layer.
+    CreateLayer {
+        /// The layer.
+        layer: LayerName,
+        /// What it is a snapshot of.
+        origin: VolumeName,
+    },
+    /// A snapshot of the layer whose state is carried, so that no file is read half written.
+    FreezeState {
+        /// The layer.
+        layer: LayerName,
+        /// The snapshot.
+        frozen: VolumeName,
+    },
+    /// Carries the state of the frozen layer into the new one.
+    MergeState {
+        /// Whose state.
+        from: LayerName,
+        /// Its frozen snapshot.
+        frozen: VolumeName,
+        /// The new layer.
+        layer: LayerName,
+    },
+    /// The layer is complete: it loses its staging mark.
+    PublishLayer {
+        /// The layer.
+        layer: LayerName,
+    },
+    /// Kernel and initrd into the boot directory, then one boot entry; it is not selected yet.
+    WriteEntry {
+        /// The layer.
+        layer: LayerName,
+        /// Version of the kernel it boots.
+        kernel: String,
+    },
+    /// **The commit point**: the next boot is this layer, with a number of tries.
+    Arm {
+        /// The layer.
+        layer: LayerName,
+        /// How often it may be tried before the default boots again.
+        tries: u8,
+    },
+    /// The very first layer of a store becomes its default: there is nothing to fall back to.
+    SetDefault {
+        /// The layer.
+        layer: LayerName,
+    },
+    /// Removes the frozen snapshot.
+    DropFrozen {
+        /// The snapshot.
+        frozen: VolumeName,
+    },
+    /// Removes the boot entry of a layer. Always before the layer itself.
+    RemoveEntry {
+        /// The layer.
+        layer: LayerName,
+    },
+    /// Removes a layer.
+    RemoveLayer {
+        /// The layer.
+        layer: LayerName,
+    },
+    /// Removes a base and its records; originals of changed files are kept.
+    RemoveBase {
+        /// The base.
+        base: ImageId,
+    },
+    /// Removes kernels and initrds that no boot entry names.
+    SweepBoot,
+}
+
+impl Step {
+    /// Whether it cannot be undone.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Step::Arm { .. } | Step::DropFrozen { .. } | Step::RemoveEntry { .. } | Step::SetDefault { .. } => true,
+            Step::RemoveLayer { .. } | Step::RemoveBase { .. } | Step::SweepBoot => true,
+            Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => false,
+            Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => false,
+            Step::PublishLayer { .. } | Step::WriteEntry { .. } => false,
+        }
+    }
+
+    /// Whether it is the commit point itself.
+    pub fn is_commit(&self) -> bool {
+        matches!(self, Step::Arm { .. } | Step::SetDefault { .. })
+    }
+
+    /// The volume it makes, changes or removes.
+    pub fn volume(&self) -> Option<VolumeName> {
+        match self {
+            Step::CreateBase { base, .. } | Step::WriteBase { base, .. } | Step::SealBase { base } => {
+                Some(base.volume())
+            }
+            Step::RemoveBase { base } => Some(base.volume()),
+            Step::CreateLayer { layer, .. } | Step::MergeState { layer, .. } => Some(layer.volume()),
+            Step::PublishLayer { layer } | Step::RemoveLayer { layer } => Some(layer.volume()),
+            Step::FreezeState { frozen, .. } | Step::DropFrozen { frozen } => Some(frozen.clone()),
+            Step::WriteEntry { .. } | Step::Arm { .. } | Step::SetDefault { .. } => None,
+            Step::RemoveEntry { .. } | Step::SweepBoot => None,
+        }
+    }
+
+    /// The layer or base whose removal it is part of.
+    pub fn retires(&self) -> Option<VolumeName> {
+        match self {
+            Step::RemoveEntry { layer } | Step::RemoveLayer { layer } => Some(layer.volume()),
+            Step::RemoveBase { base } => Some(base.volume()),
+            Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => None,
+            Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => None,
+            Step::PublishLayer { .. } | Step::WriteEntry { .. } | Step::Arm { .. } => None,
+            Step::SetDefault { .. } | Step::DropFrozen { .. } | Step::SweepBoot => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::CreateBase { base, ancestor: Some(ancestor), .. } => {
+                write!(f, "create base {base} as a snapshot of {ancestor}")
+            }
+            Step::CreateBase { base, ancestor: None, fs, size_bytes } => {
+                write!(f, "create base {base} with a new {} file system of {} MiB", fs.as_str(), size_bytes >> 20)
+            }
+            Step::WriteBase { base, .. } => write!(f, "write what differs into base {base} and verify all of it"),
+            Step::SealBase { base } => write!(f, "seal base {base}"),
+            Step::CreateLayer { layer, origin } => write!(f, "create layer {layer} as a snapshot of {origin}"),
+            Step::FreezeState { layer, frozen } => write!(f, "freeze layer {layer} as {frozen}"),
+            Step::MergeState { from, layer, .. } => write!(f, "carry the state of {from} into {layer}"),
+            Step::PublishLayer { layer } => write!(f, "publish layer {layer}"),
+            Step::WriteEntry { layer, kernel } => write!(f, "write the boot entry of {layer} with kernel {kernel}"),
+            Step::Arm { layer, tries } => write!(f, "arm {layer} for the next boot, {tries} tries"),
+            Step::SetDefault { layer } => write!(f, "make {layer} the default"),
+            Step::DropFrozen { frozen } => write!(f, "remove the frozen snapshot {frozen}"),
+            Step::RemoveEntry { layer } => write!(f, "remove the boot entry of {layer}"),
+            Step::RemoveLayer { layer } => write!(f, "remove layer {layer}"),
+            Step::RemoveBase { base } => write!(f, "remove base {base}"),
+            Step::SweepBoot => f.write_str("remove kernels that no boot entry names"),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A host: its store, boot directory and records together, and everything that can be asked of it or done to it.
+//!
+//! Reading needs no lock. Changing does: [`Host::change`] takes the lock, heals what a power cut left inside the
+//! store's own tools, sweeps leftovers that no open plan names, and only then hands out the verbs that change.
+
+mod change;
+mod examine;
+mod place;
+mod preview;
+mod status;
+mod visit;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use thinroot_core::inventory::{Inventory, Role, Volume};
+use thinroot_core::manifest::Manifest;
+use thinroot_core::name::{ImageId, LayerName, VolumeName};
+use thinroot_core::plan::{Room, Seed};
+use thinroot_core::state::policy::Policy;
+
+pub use change::{Change, ForkRequest, RetireTarget};
+pub use examine::{BaseDamage, Examination};
+pub use place::{Place, StoreRef};
+pub use preview::{Preview, UpdateOptions};
+pub use status::{BaseStatus, LayerStatus, Status};
+pub use visit::Visit;
+
+use crate::boot::BootDir;
+use crate::error::{Error, ErrorKind, Result};
+use crate::records::Records;
+use crate::source;
+use crate::store::{Access, Mounted, Store};
+
+/// A host.
+#[derive(Debug)]
+pub struct Host {
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) boot: BootDir,
+    pub(crate) records: Records,
+    pub(crate) policy: Policy,
+    booted: Option<LayerName>,
+    lock_path: PathBuf,
+    /// Keeps the record volume mounted as long as the host is looked at.
+    _records_mount: Option<Mounted>,
+}
+
+/// The parts of a host; tests put simulated ones together.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its store.
+    pub store: Box<dyn Store>,
+    /// Its boot directory.
+    pub boot: BootDir,
+    /// Its records.
+    pub records: Records,
+    /// The mount that the records lie on, where they lie on a volume of the store.
+    pub records_mount: Option<Mounted>,
+    /// The layer it runs; none where the store is not this host's.
+    pub booted: Option<LayerName>,
+    /// The file whose lock guards every change.
+    pub lock_path: PathBuf,
+}
+
+impl Host {
+    /// Puts a host together.
+    pub fn new(parts: Parts) -> Self {
+        Host {
+            store: parts.store,
+            boot: parts.boot,
+            records: parts.records,
+            policy: Policy::default(),
+            booted: parts.booted,
+            lock_path: parts.lock_path,
+            _records_mount: parts.records_mount,
+        }
+    }
+
+    /// Takes the lock, heals, sweeps. Whatever was healed or swept is said in words.
+    pub fn change(&self) -> Result<Change<'_>> {
+        Change::begin(self)
+    }
+
+    /// Reads everything a planner may look at.
+    pub fn inventory(&self) -> Result<Inventory> {
+        let survey = self.store.survey()?;
+        let boot = self.boot.survey()?;
+        let room = Room {
+            pool: survey.space,
+            boot_free_bytes: boot.space.free_bytes,
+            records_free_bytes: self.records.free_bytes()?,
+        };
+        Ok(Inventory {
+            volumes: survey.volumes,
+            described: self.records.described()?.iter().map(ImageId::volume).collect(),
+            room,
+            selection: boot.selection,
+            entries: boot.entries.iter().map(|entry| entry.layer.clone()).collect(),
+            booted: self.booted.clone(),
+            pinned: self.records.pins()?,
+            open_plan: self.records.open_journal()?.map(|journal| journal.plan.id),
+        })
+    }
+
+    /// The manifest of a ready base: from the records, else made again from the sealed volume.
+    pub fn manifest(&self, base: &ImageId) -> Result<Manifest> {
+        if let Some(manifest) = self.records.manifest(base)? {
+            return Ok(manifest);
+        }
+        let mounted = self.store.mount(&base.volume(), Access::Inspect)?;
+        let manifest = source::manifest_of_tree(mounted.path())?;
+        mounted.finish()?;
+        Ok(manifest)
+    }
+
+    /// A published volume, or an error that lists what there is.
+    pub(crate) fn volume(&self, inventory: &Inventory, name: &VolumeName, role: Role) -> Result<Volume> {
+        match inventory.ready(name) {
+            Some(volume) if volume.role == role => Ok(volume.clone()),
+            Some(_) | None => {
+                let known: BTreeSet<&str> =
+                    inventory.volumes.iter().filter(|v| v.role == role).map(|v| v.name.as_str()).collect();
+                let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                let word = role.as_str();
+                Err(Error::new(ErrorKind::Usage, format!("look up {word} {name}"), format!("this store has no such {word}"))
+                    .mend(if known.is_empty() { format!("it has no {word} at all") } else { format!("it has: {known}") }))
+            }
+        }
+    }
+}
+
+/// Time and a random number for a new plan.
+pub(crate) fn seed() -> Result<Seed> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now_sec = now.map_err(|e| Error::failed("read the clock", e))?.as_secs();
+    let mut salt = [0; 2];
+    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Error::failed("read randomness", std::io::Error::from(e)))?;
+    Ok(Seed { now_sec, salt: u32::from(u16::from_ne_bytes(salt)) })
+}

@@ -1,0 +1,66 @@
+//! Planning the state merge from real trees: the one way, for the preview and for the real thing.
+
+use std::path::Path;
+
+use thinroot_core::inventory::Phase;
+use thinroot_core::manifest::Manifest;
+use thinroot_core::name::{ImageId, LayerName};
+use thinroot_core::state::{self, Delta, StatePlan};
+
+use super::Host;
+use crate::base::InodeTable;
+use crate::error::Result;
+use crate::progress::Reporter;
+use crate::records::Part;
+use crate::source::{Contents, tree_contents};
+use crate::state::{BlobStore, delta, read_texts};
+use crate::store::{Access, Mounted};
+
+impl Host {
+    /// What `from`, mounted at `root`, changed against its base, and what `new` makes of it.
+    pub(crate) fn plan_state(
+        &self,
+        from: &LayerName,
+        root: &Path,
+        new: &Manifest,
+        new_contents: &mut dyn Contents,
+        reporter: &dyn Reporter,
+    ) -> Result<(Delta, StatePlan)> {
+        let base = self.manifest(from.base())?;
+        let changes = self.delta(from, root, &base, reporter)?;
+        let wanted = state::texts_to_merge(&base, &changes, new, &self.policy);
+        let merged = if wanted.is_empty() {
+            Default::default()
+        } else {
+            let old = self.mount_base(from.base())?;
+            let old_root = old.as_ref().map(Mounted::path);
+            let mut old_contents = old_root.map(|root| tree_contents(root, &base));
+            let old_contents = old_contents.as_mut().map(|contents| contents as &mut dyn Contents);
+            let blobs = BlobStore::open(&self.records.blobs())?;
+            read_texts(&wanted, &base, old_contents, &blobs, root, new_contents)?
+        };
+        let plan = state::plan(&base, &changes, new, &self.policy, &merged);
+        Ok((changes, plan))
+    }
+
+    /// What a mounted layer changed against its base: by inode number and ctime where its lineage is recorded, else
+    /// by hashing.
+    pub(crate) fn delta(
+        &self,
+        layer: &LayerName,
+        root: &Path,
+        base: &Manifest,
+        reporter: &dyn Reporter,
+    ) -> Result<Delta> {
+        let recorded = self.records.part(layer.base(), Part::Inodes)?;
+        let lineage = recorded.map(|bytes| InodeTable::from_bytes(&bytes)).transpose()?;
+        delta(root, base, lineage.as_ref(), &self.policy, reporter)
+    }
+
+    /// The sealed base, where it is still here.
+    fn mount_base(&self, base: &ImageId) -> Result<Option<Mounted>> {
+        let survey = self.store.survey()?;
+        let here = survey.volumes.iter().any(|v| v.name == base.volume() && v.phase == Phase::Ready);
+        here.then(|| self.store.mount(&base.volume(), Access::Inspect)).transpose()
+    }
+}

@@ -1,0 +1,174 @@
+//! Where a host's store is, and opening or making it.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use thinroot_core::inventory::{FsKind, Role};
+use thinroot_core::name::LayerName;
+
+use super::{Host, Parts};
+use crate::boot::BootDir;
+use crate::durable;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::records::Records;
+use crate::store::directory::DirectoryStore;
+use crate::store::lvm_thin::LvmThinStore;
+use crate::store::{Access, NewVolume, Store};
+
+/// Size of the record volume on LVM, thin: what is written counts.
+const RECORDS_BYTES: u64 = 256 << 20;
+
+/// Which store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreRef {
+    /// `dir:PATH`.
+    Directory(PathBuf),
+    /// `lvm:VG/POOL`.
+    LvmThin {
+        /// Volume group.
+        vg: String,
+        /// Thin pool.
+        pool: String,
+    },
+}
+
+impl FromStr for StoreRef {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("'{text}' names no store: write dir:PATH or lvm:VG/POOL");
+        match text.split_once(':') {
+            Some(("dir", path)) if !path.is_empty() => Ok(StoreRef::Directory(path.into())),
+            Some(("lvm", rest)) => {
+                let legal = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.+-".contains(&b));
+                let (vg, pool) = rest.split_once('/').filter(|(v, p)| legal(v) && legal(p)).ok_or_else(bad)?;
+                Ok(StoreRef::LvmThin { vg: vg.into(), pool: pool.into() })
+            }
+            Some(_) | None => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for StoreRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreRef::Directory(path) => write!(f, "dir:{}", path.display()),
+            StoreRef::LvmThin { vg, pool } => write!(f, "lvm:{vg}/{pool}"),
+        }
+    }
+}
+
+/// A store and the boot directory that belongs to it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The store.
+    pub store: StoreRef,
+    /// Without it: `PATH/boot` of a directory store, `/boot` of this host for LVM.
+    pub boot_dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn boot_path(&self) -> PathBuf {
+        match (&self.boot_dir, &self.store) {
+            (Some(path), _) => path.clone(),
+            (None, StoreRef::Directory(path)) => path.join("boot"),
+            (None, StoreRef::LvmThin { .. }) => "/boot".into(),
+        }
+    }
+
+    /// Opens what is there.
+    pub fn open(&self) -> Result<Host> {
+        match &self.store {
+            StoreRef::Directory(path) => {
+                let store = DirectoryStore::open(path)?;
+                self.assemble(Box::new(store), &path.join("lock"), None, Some(path.join("records")))
+            }
+            StoreRef::LvmThin { vg, pool } => {
+                let store = LvmThinStore::open(vg, pool)?;
+                let lock = lvm_lock(vg, pool)?;
+                self.assemble(Box::new(store), &lock, booted_layer()?, None)
+            }
+        }
+    }
+
+    /// Makes an empty store.
+    pub fn init(&self) -> Result<Host> {
+        match &self.store {
+            StoreRef::Directory(path) => DirectoryStore::init(path).map(|_| ())?,
+            StoreRef::LvmThin { vg, pool } => LvmThinStore::init(vg, pool).map(|_| ())?,
+        }
+        durable::create_dir_all(&self.boot_path())?;
+        self.open()
+    }
+
+    fn assemble(
+        &self,
+        store: Box<dyn Store>,
+        lock_path: &Path,
+        booted: Option<LayerName>,
+        records_dir: Option<PathBuf>,
+    ) -> Result<Host> {
+        let boot = BootDir::open(&self.boot_path())?;
+        let (records, records_mount) = match records_dir {
+            Some(dir) => (Records::open(&dir)?, None),
+            None => {
+                let name = records_volume(store.as_ref())?;
+                let mounted = store.mount(&name, Access::WriteLayer)?;
+                (Records::open(mounted.path())?, Some(mounted))
+            }
+        };
+        Ok(Host::new(Parts { store, boot, records, records_mount, booted, lock_path: lock_path.into() }))
+    }
+}
+
+/// The record volume; a lost one is made again, since losing it may degrade but never brick.
+fn records_volume(store: &dyn Store) -> Result<thinroot_core::name::VolumeName> {
+    let survey = store.survey()?;
+    if let Some(volume) = survey.volumes.iter().find(|volume| volume.role == Role::Records) {
+        if volume.phase == thinroot_core::inventory::Phase::Staging {
+            store.publish(&volume.name, None)?;
+        }
+        return Ok(volume.name.clone());
+    }
+    let name: thinroot_core::name::VolumeName = "thinroot".parse().expect("a constant name");
+    let new = NewVolume { name: name.clone(), role: Role::Records, fs: FsKind::Ext4, size_bytes: RECORDS_BYTES };
+    store.create(&new)?;
+    store.publish(&name, None)?;
+    Ok(name)
+}
+
+/// On a volume of this boot only: a lock must not outlive its holder.
+fn lvm_lock(vg: &str, pool: &str) -> Result<PathBuf> {
+    let dir = Path::new("/run/lock/thinroot");
+    fs::create_dir_all(dir).at("create", dir)?;
+    Ok(dir.join(format!("{vg}.{pool}")))
+}
+
+/// The layer this host runs, from the kernel command line. Written by us into every boot entry.
+fn booted_layer() -> Result<Option<LayerName>> {
+    let path = Path::new("/proc/cmdline");
+    let line = fs::read_to_string(path).at("read", path)?;
+    match line.split_whitespace().find_map(|word| word.strip_prefix("thinroot.layer=")) {
+        None => Ok(None),
+        Some(name) => name
+            .parse()
+            .map(Some)
+            .map_err(|e| Error::new(ErrorKind::Damaged, "read the booted layer from the kernel command line", e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_references_parse_and_print() {
+        for text in ["dir:/srv/store", "dir:relative", "lvm:vg0/pool-1"] {
+            assert_eq!(text.parse::<StoreRef>().unwrap().to_string(), text);
+        }
+        for text in ["", "/srv/store", "dir:", "lvm:vg0", "lvm:vg0/", "lvm:../x/y", "lvm:a b/c", "zfs:x"] {
+            assert!(text.parse::<StoreRef>().is_err(), "{text}");
+        }
+    }
+}
