@@ -10,3 +10,4 @@ pub mod fault;
 pub mod progress;
 pub mod source;
 pub mod store;
+pub mod tree;
