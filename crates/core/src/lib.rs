@@ -15,3 +15,4 @@ pub mod manifest;
 pub mod name;
 pub mod path;
 pub mod plan;
+pub mod rewrite;

@@ -5,7 +5,7 @@
 //! time, never through a symbolic link; the walk stays on one mount of one file system; paths come in [`TreePath`]
 //! order, so that a consumer can merge two walks or a walk and a manifest without holding either.
 
-mod attributes;
+pub(super) mod attributes;
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;

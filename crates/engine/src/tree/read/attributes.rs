@@ -20,6 +20,14 @@ pub(super) fn of_open(fd: BorrowedFd<'_>) -> Result<Xattrs> {
     collect(list, |name, buffer| rustix::fs::fgetxattr(fd, name, buffer))
 }
 
+/// Attributes of what a descriptor refers to, also one that was opened with `O_PATH` and can refer to anything.
+pub(in crate::tree) fn of_reference(fd: BorrowedFd<'_>) -> Result<Xattrs> {
+    // The last component is a descriptor and not a link: following it ends at the inode, be it a symbolic link.
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let list = grow(|buffer| rustix::fs::listxattr(&path, buffer));
+    collect(list, |name, buffer| rustix::fs::getxattr(&path, name, buffer))
+}
+
 /// Attributes of a name in a directory, not following it.
 pub(super) fn of_name(dir: BorrowedFd<'_>, name: &CStr) -> Result<Xattrs> {
     let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
