@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -118,6 +119,19 @@ impl Group {
         }
     }
 
+    /// Waits for its end, but no longer than this; then the whole group is killed and there is no status.
+    pub fn wait_at_most(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if let Some(status) = self.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill();
+        Ok(None)
+    }
+
     /// Kills the whole group with SIGKILL and reaps the leader.
     pub fn kill(&mut self) {
         kill_group(pid(&self.child));
@@ -175,7 +189,7 @@ fn remove_tree(path: &Path) {
         match std::fs::remove_dir_all(path) {
             Ok(()) => return,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
     eprintln!("xtask: could not remove {}: something still uses it", path.display());

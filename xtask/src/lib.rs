@@ -11,7 +11,9 @@ pub mod bed;
 pub mod cache;
 pub mod job;
 pub mod packages;
+pub mod suite;
 pub mod verbs;
+pub mod workspace;
 
 /// Result of everything here: tooling failures are sentences for a person, nothing matches on them.
 pub type Result<T, E = String> = std::result::Result<T, E>;

@@ -4,10 +4,13 @@ use std::process::ExitCode;
 
 use crate::Result;
 
+mod test;
 mod uml;
 
 const HELP: &str = "\
 cargo xtask VERB
+  test [--quick|--nightly]
+                     builds and runs all tests, those with real LVM in a test kernel
   uml [-d IMAGE[,ro]]… [-b DIR[,ro]]… [-e K=V]… [-t SECONDS] -- COMMAND
                      runs a shell command as root in a throw-away test kernel
 ";
@@ -16,6 +19,7 @@ cargo xtask VERB
 pub fn run(args: &[String]) -> Result<ExitCode> {
     let (verb, rest) = args.split_first().map_or(("help", args), |(verb, rest)| (verb.as_str(), rest));
     match verb {
+        "test" => test::run(rest),
         "uml" => uml::run(rest),
         "help" | "-h" | "--help" => {
             print!("{HELP}");
