@@ -1,0 +1,30 @@
+//! The verbs: what each is called, and its arguments.
+
+use std::process::ExitCode;
+
+use crate::Result;
+
+mod test;
+mod uml;
+
+const HELP: &str = "\
+cargo xtask VERB
+  test [--quick|--nightly]
+                     builds and runs all tests, those with real LVM in a test kernel
+  uml [-d IMAGE[,ro]]… [-b DIR[,ro]]… [-e K=V]… [-t SECONDS] -- COMMAND
+                     runs a shell command as root in a throw-away test kernel
+";
+
+/// Runs one verb.
+pub fn run(args: &[String]) -> Result<ExitCode> {
+    let (verb, rest) = args.split_first().map_or(("help", args), |(verb, rest)| (verb.as_str(), rest));
+    match verb {
+        "test" => test::run(rest),
+        "uml" => uml::run(rest),
+        "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(format!("no verb {other:?}\n{HELP}")),
+    }
+}
