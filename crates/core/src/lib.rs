@@ -11,3 +11,4 @@ pub mod inventory;
 pub mod manifest;
 pub mod name;
 pub mod path;
+pub mod state;
