@@ -16,3 +16,4 @@ pub mod name;
 pub mod path;
 pub mod plan;
 pub mod rewrite;
+pub mod state;
