@@ -4,8 +4,8 @@
 //! times come in as values, and plans go out as values. `cargo xtask tidy` checks that.
 //!
 //! Reading order: [`name`] and [`path`] (the words), [`manifest`] and [`image`] (what an image is), [`inventory`] (what a
-//! host looks like), [`plan`] (what will be done), [`journal`] (how far it got), [`boot`] (what starts it, and what may
-//! go).
+//! host looks like), [`plan`] (what will be done), [`journal`] (how far it got), [`rewrite`] (how one base becomes the
+//! next), [`state`] (what is carried), [`boot`] (what starts it, and what may go).
 
 pub mod boot;
 pub mod image;

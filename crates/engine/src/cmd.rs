@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -121,6 +122,18 @@ impl Cmd {
                 Err(fail(code, if said.is_empty() { status.to_string() } else { said }))
             }
         }
+    }
+
+    /// Runs it on this terminal, with the caller's input, output and environment and without a time limit; its exit
+    /// code, or 128 and the signal that ended it. For commands a person gave us.
+    pub fn run_on_terminal(&self) -> Result<i32, CmdError> {
+        let status = Command::new(&self.program).args(&self.args).status();
+        let status = status.map_err(|e| CmdError {
+            line: self.to_string(),
+            code: None,
+            said: format!("cannot start it: {e}"),
+        })?;
+        Ok(status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1))
     }
 
     fn wait(&self, child: &mut std::process::Child) -> Result<std::process::ExitStatus, String> {

@@ -3,6 +3,7 @@
 //! Reading needs no lock. Changing does: [`Host::change`] takes the lock, heals what a power cut left inside the
 //! store's own tools, sweeps leftovers that no open plan names, and only then hands out the verbs that change.
 
+mod carry;
 mod change;
 mod examine;
 mod place;
@@ -13,7 +14,8 @@ mod visit;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use thinroot_core::inventory::{Inventory, Role, Volume};
+use thinroot_core::boot::Selection;
+use thinroot_core::inventory::{Inventory, Role, Space, Volume};
 use thinroot_core::manifest::Manifest;
 use thinroot_core::name::{ImageId, LayerName, VolumeName};
 use thinroot_core::plan::{Room, Seed};
@@ -23,10 +25,10 @@ pub use change::{Change, ForkRequest, RetireTarget};
 pub use examine::{BaseDamage, Examination};
 pub use place::{Place, StoreRef};
 pub use preview::{Preview, UpdateOptions};
-pub use status::{BaseStatus, LayerStatus, Status};
+pub use status::{ArmedStatus, BaseStatus, DEFAULT_KEEP, LastPlan, LayerStatus, STATUS_VERSION, Status};
 pub use visit::Visit;
 
-use crate::boot::BootDir;
+use crate::boot::{BootDir, BootSurvey, SelectionFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::Records;
 use crate::source;
@@ -85,17 +87,30 @@ impl Host {
     pub fn inventory(&self) -> Result<Inventory> {
         let survey = self.store.survey()?;
         let boot = self.boot.survey()?;
+        if let SelectionFile::Damaged(why) = &boot.selection {
+            return Err(Error::damaged("read what boots next", why)
+                .mend("choose it again: thinroot rollback --to LAYER; 'thinroot status' lists the layers"));
+        }
+        self.inventory_from(survey.volumes, survey.space, &boot)
+    }
+
+    /// The inventory as far as it can be told; a damaged selection counts as none.
+    fn inventory_from(&self, volumes: Vec<Volume>, pool: Space, boot: &BootSurvey) -> Result<Inventory> {
         let room = Room {
-            pool: survey.space,
+            pool,
             boot_free_bytes: boot.space.free_bytes,
             records_free_bytes: self.records.free_bytes()?,
         };
+        let selection = match &boot.selection {
+            SelectionFile::Present(selection) => selection.clone(),
+            SelectionFile::Absent | SelectionFile::Damaged(_) => Selection::default(),
+        };
         Ok(Inventory {
-            volumes: survey.volumes,
+            volumes,
             described: self.records.described()?.iter().map(ImageId::volume).collect(),
             room,
-            selection: boot.selection,
-            entries: boot.entries.iter().map(|entry| entry.layer.clone()).collect(),
+            selection,
+            entries: boot.entries.iter().map(|entry| entry.file.name.layer().clone()).collect(),
             booted: self.booted.clone(),
             pinned: self.records.pins()?,
             open_plan: self.records.open_journal()?.map(|journal| journal.plan.id),

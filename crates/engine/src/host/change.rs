@@ -54,6 +54,10 @@ impl<'a> Change<'a> {
         Ok(Change { host, mended, _lock: lock })
     }
 
+    pub(super) fn host(&self) -> &'a Host {
+        self.host
+    }
+
     /// Adds a base.
     pub fn add_base(&self, image: &mut Image, options: &UpdateOptions, reporter: &dyn Reporter) -> Result<Option<Report>> {
         let attempted = format!("add base {}", image.info.id);
@@ -147,7 +151,7 @@ impl<'a> Change<'a> {
 
     /// Declares a layer good: it becomes the default and counting ends. Without a name: the booted one, else the armed.
     pub fn bless(&self, layer: Option<&LayerName>) -> Result<LayerName> {
-        let selection = self.host.boot.read_selection()?;
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
         let armed = selection.armed().map(|armed| &armed.layer);
         let chosen = layer.or(self.host.booted.as_ref()).or(armed).or(selection.default_layer()).cloned();
         let refuse = |why: String| Error::refused("bless a layer", why);
@@ -160,7 +164,7 @@ impl<'a> Change<'a> {
     /// Counts one start of the machine as a boot loader does, and says what it boots. For machines whose loader is
     /// not under our control: image files started by a hypervisor.
     pub fn count_start(&self) -> Result<LayerName> {
-        let selection = self.host.boot.read_selection()?;
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
         let (started, next) = selection.start().map_err(|e| Error::refused("choose what boots", e))?;
         self.host.boot.set_selection(&next)?;
         Ok(started.layer)

@@ -1,0 +1,129 @@
+//! Steps on the boot directory, among them the commit point.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use thinroot_core::boot::{KernelVersion, NewEntry, Selection, options};
+use thinroot_core::image::{Kernel, find_kernels};
+use thinroot_core::manifest::Manifest;
+use thinroot_core::name::LayerName;
+use thinroot_core::path::TreePath;
+
+use super::Execution;
+use crate::boot::KernelFile;
+use crate::error::{Error, IoContext, Result};
+use crate::store::{Access, Ensured};
+use crate::tree::confined;
+
+/// Where an image states kernel arguments, first one that is there; the names are kernel-install's.
+const COMMAND_LINE_FILES: [&str; 2] = ["etc/kernel/cmdline", "usr/lib/kernel/cmdline"];
+/// Longest file of kernel arguments that is read; the kernel takes 2,047 bytes.
+const MAX_COMMAND_LINE_FILE: u64 = 64 << 10;
+
+impl Execution<'_> {
+    pub(super) fn write_entry(&mut self, layer: &LayerName, version: &str) -> Result<String> {
+        let host = self.host;
+        let attempted = format!("write the boot entry of {layer}");
+        let bad = |why: String| Error::failed(attempted.clone(), why);
+        let manifest = host.manifest(layer.base())?;
+        let kernel = find_kernels(&manifest).into_iter().find(|kernel| kernel.version == version);
+        let kernel = kernel.ok_or_else(|| bad(format!("{} has no kernel {version}", layer.base())))?;
+        let mounted = host.store.mount(&layer.volume(), Access::Inspect)?;
+        let installed = self.install(mounted.path(), &manifest, &kernel)?;
+        let image_args = image_arguments(mounted.path())?;
+        mounted.finish()?;
+        let root = host.store.kernel_root(&layer.volume())?;
+        let line = options(&root, layer, &image_args, &[]).map_err(|e| bad(e.to_string()))?;
+        if !line.replaced.is_empty() {
+            self.findings.push(format!("kernel arguments of the image that thinroot sets itself: {}", line.replaced.join(" ")));
+        }
+        let title = host.records.image(layer.base())?.map_or_else(|| layer.base().name().into(), |image| image.title);
+        let entry = NewEntry {
+            layer: layer.clone(),
+            kernel: KernelVersion::parse(version).map_err(|e| bad(e.to_string()))?,
+            title: format!("{title} ({layer})"),
+            machine_id: None,
+            linux: installed[0].name(),
+            initrd: installed[1..].iter().map(KernelFile::name).collect(),
+            options: line.text,
+        };
+        host.boot.write_entry(&entry.build().map_err(|e| bad(e.to_string()))?)?;
+        Ok(String::new())
+    }
+
+    /// Copies kernel and initrd out of the mounted layer; each must still be what the image brought.
+    fn install(&self, root: &Path, manifest: &Manifest, kernel: &Kernel) -> Result<Vec<KernelFile>> {
+        let mut installed = Vec::new();
+        for path in std::iter::once(&kernel.image).chain(&kernel.initrd) {
+            let file = manifest.get(path).and_then(KernelFile::from_entry);
+            let file = file.ok_or_else(|| Error::damaged(format!("install kernel {}", kernel.version), "no such file"))?;
+            let mut content = confined::open_file(root, path)?;
+            self.host.boot.install_kernel(&mut content, &file)?;
+            installed.push(file);
+        }
+        Ok(installed)
+    }
+
+    pub(super) fn arm(&mut self, layer: &LayerName, tries: u8) -> Result<String> {
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
+        let wish = armed(&selection, layer, tries)?;
+        self.host.boot.set_selection(&wish).map(|_: Ensured| String::new())
+    }
+
+    pub(super) fn set_default(&mut self, layer: &LayerName) -> Result<String> {
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
+        if selection.default_layer() != Some(layer) {
+            let adopted = selection.adopt(layer).map_err(|e| Error::failed(format!("make {layer} the default"), e))?;
+            self.host.boot.set_selection(&adopted)?;
+        }
+        Ok(String::new())
+    }
+
+    pub(super) fn remove_entry(&mut self, layer: &LayerName) -> Result<String> {
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
+        // The second look: what boots next keeps its entry, whoever asks.
+        let forgotten = selection.forget(layer).map_err(|e| Error::refused(format!("remove the entry of {layer}"), e))?;
+        if forgotten != selection {
+            self.host.boot.set_selection(&forgotten)?;
+        }
+        self.host.boot.remove_entry(layer).map(|_| String::new())
+    }
+
+    pub(super) fn undo_entry(&mut self, layer: &LayerName) -> Result<()> {
+        self.host.boot.remove_entry(layer)?;
+        self.host.boot.sweep().map(|_| ())
+    }
+
+    pub(super) fn sweep_boot(&mut self) -> Result<String> {
+        let removed = self.host.boot.sweep()?;
+        Ok(if removed.is_empty() { String::new() } else { format!("removed {}", removed.join(", ")) })
+    }
+}
+
+/// The selection that boots `layer` next. Going back to the default is only taking the arming away.
+fn armed(selection: &Selection, layer: &LayerName, tries: u8) -> Result<Selection> {
+    if selection.armed().is_some_and(|armed| armed.layer == *layer && armed.tries_left == tries) {
+        return Ok(selection.clone());
+    }
+    let free = if selection.armed().is_some() { selection.disarm() } else { Ok(selection.clone()) };
+    let wish = match free {
+        Ok(free) if free.default_layer() == Some(layer) => Ok(free),
+        Ok(free) => free.arm(layer, tries),
+        Err(error) => Err(error),
+    };
+    wish.map_err(|e| Error::failed(format!("arm {layer}"), e))
+}
+
+/// The image's own kernel arguments, from the layer: an admin's edit of the file counts.
+fn image_arguments(root: &Path) -> Result<String> {
+    for name in COMMAND_LINE_FILES {
+        let path = TreePath::parse(name.as_bytes()).expect("a constant path");
+        let Some(file) = confined::open_file_if_there(root, &path)? else { continue };
+        let mut text = String::new();
+        Read::take(file, MAX_COMMAND_LINE_FILE).read_to_string(&mut text).at("read", name)?;
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        return Ok(lines.collect::<Vec<_>>().join(" ").trim().to_string());
+    }
+    Ok(String::new())
+}
