@@ -6,6 +6,12 @@
 //! - [`Store::remove`] takes staging volumes only, so that removing always is two deliberate acts;
 //! - each verb is idempotent and says what it found.
 
+pub mod directory;
+mod filesystem;
+//LVM
+pub mod mount;
+mod rules;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

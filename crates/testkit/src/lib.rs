@@ -1,1 +1,5 @@
 //! Strict simulated host, fault points, builders and conformance suites for thinroot's tests.
+
+pub mod conformance;
+pub mod scratch;
+pub mod sim;
