@@ -119,17 +119,15 @@ impl Group {
         }
     }
 
-    /// Waits for its end, but no longer than this; then the whole group is killed and there is no status.
+    /// Waits for its end, but no longer than this; the group goes on if there is no status.
     pub fn wait_at_most(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let start = Instant::now();
-        while start.elapsed() < limit {
-            if let Some(status) = self.try_wait()? {
-                return Ok(Some(status));
+        loop {
+            match self.try_wait()? {
+                None if start.elapsed() < limit => std::thread::sleep(Duration::from_millis(10)),
+                status => return Ok(status),
             }
-            std::thread::sleep(Duration::from_millis(10));
         }
-        self.kill();
-        Ok(None)
     }
 
     /// Kills the whole group with SIGKILL and reaps the leader.

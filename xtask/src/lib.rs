@@ -9,10 +9,14 @@
 
 pub mod bed;
 pub mod cache;
+pub mod image;
 pub mod job;
+pub mod licences;
 pub mod packages;
 pub mod suite;
+pub mod tidy;
 pub mod verbs;
+pub mod vm;
 pub mod workspace;
 
 /// Result of everything here: tooling failures are sentences for a person, nothing matches on them.

@@ -4,13 +4,21 @@ use std::process::ExitCode;
 
 use crate::Result;
 
+mod images;
+mod licences;
 mod test;
+mod tidy;
 mod uml;
+mod vm;
 
 const HELP: &str = "\
 cargo xtask VERB
   test [--quick|--nightly]
                      builds and runs all tests, those with real LVM in a test kernel
+  tidy               checks the rules of the house that the compiler does not know
+  licences           checks that every dependency has an allowed licence
+  images [--weekly]  builds the Debian images of demo and bench into the cache
+  vm                 boots the first of them in a virtual machine and looks around
   uml [-d IMAGE[,ro]]… [-b DIR[,ro]]… [-e K=V]… [-t SECONDS] -- COMMAND
                      runs a shell command as root in a throw-away test kernel
 ";
@@ -20,6 +28,10 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     let (verb, rest) = args.split_first().map_or(("help", args), |(verb, rest)| (verb.as_str(), rest));
     match verb {
         "test" => test::run(rest),
+        "images" => images::run(rest),
+        "vm" => vm::run(rest),
+        "tidy" => tidy::run(rest),
+        "licences" => licences::run(rest),
         "uml" => uml::run(rest),
         "help" | "-h" | "--help" => {
             print!("{HELP}");
