@@ -4,6 +4,7 @@
 //! everything that can be decided without touching one is decided in the core.
 
 pub mod base;
+pub mod boot;
 pub mod cmd;
 pub mod durable;
 pub mod error;

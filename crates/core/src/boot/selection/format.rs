@@ -67,7 +67,7 @@ impl fmt::Display for Selection {
         for Failure { layer, image_digest, reason } in &self.failed {
             writeln!(text, "failed={layer} {} {reason}", image_digest.as_deref().unwrap_or("-"))?;
         }
-        write!(f, "{text}crc32={:08x}\n", crc32(text.as_bytes()))
+        writeln!(f, "{text}crc32={:08x}", crc32(text.as_bytes()))
     }
 }
 
