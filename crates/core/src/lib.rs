@@ -12,3 +12,4 @@ pub mod manifest;
 pub mod name;
 pub mod path;
 pub mod state;
+pub mod rewrite;

@@ -3,6 +3,7 @@
 //! Data flows one way: survey, plan (in `thinroot_core`), execute. Everything that happens to a host happens here, and
 //! everything that can be decided without touching one is decided in the core.
 
+pub mod base;
 pub mod cmd;
 pub mod durable;
 pub mod error;
@@ -10,3 +11,4 @@ pub mod fault;
 pub mod progress;
 pub mod source;
 pub mod store;
+pub mod tree;

@@ -1,1 +1,4 @@
 //! Strict simulated host, fault points, builders and conformance suites for thinroot's tests.
+
+pub mod trees;
+pub mod volume;
