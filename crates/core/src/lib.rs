@@ -4,8 +4,9 @@
 //! times come in as values, and plans go out as values. `cargo xtask tidy` checks that.
 //!
 //! Reading order: [`name`] and [`path`] (the words), [`manifest`] and [`image`] (what an image is), [`inventory`] (what a
-//! host looks like), [`boot`] (what starts it, and what may go).
+//! host looks like), [`boot`] (what starts it, and what may go), [`audit`] (what must hold).
 
+pub mod audit;
 pub mod boot;
 pub mod image;
 pub mod inventory;
