@@ -15,7 +15,7 @@ pub mod retention;
 pub mod selection;
 
 pub use bls::{Entry, EntryFile, FoundEntry, NewEntry};
-pub use cmdline::{AdminChange, CommandLine, options};
+pub use cmdline::{AdminChange, CommandLine, admin_changes, options};
 pub use content::{ContentName, ContentRole};
 pub use entry_name::{Counter, EntryName, KernelVersion};
 pub use retention::{Booted, KeepReason, Retention, Verdict, removable};

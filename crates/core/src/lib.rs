@@ -6,7 +6,9 @@
 //! Reading order: [`name`] and [`path`] (the words), [`manifest`] and [`image`] (what an image is), [`inventory`] (what a
 //! host looks like), [`plan`] (what will be done), [`journal`] (how far it got), [`rewrite`] (how one base becomes the
 //! next), [`state`] (what is carried), [`boot`] (what starts it, and what may go).
+//! host looks like), [`boot`] (what starts it, and what may go), [`audit`] (what must hold).
 
+pub mod audit;
 pub mod boot;
 pub mod image;
 pub mod inventory;

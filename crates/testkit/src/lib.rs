@@ -3,3 +3,5 @@
 pub mod conformance;
 pub mod scratch;
 pub mod sim;
+pub mod trees;
+pub mod volume;

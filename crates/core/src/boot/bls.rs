@@ -222,5 +222,4 @@ impl NewEntry {
 }
 
 #[cfg(test)]
-#[path = "bls_tests.rs"]
 mod tests;

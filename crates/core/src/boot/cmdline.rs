@@ -74,15 +74,51 @@ pub fn options(
     words.push(format!("{LAYER_KEY}={layer}"));
     let (replaced, mut rest): (Vec<_>, Vec<_>) =
         split(image_args)?.into_iter().partition(|word| REPLACED_KEYS.contains(&key(word)));
-    for change in admin {
-        apply(change, &mut rest)?;
-    }
+    rest = apply_all(admin, rest)?;
     words.append(&mut rest);
     let text = words.join(" ");
     if text.len() > MAX_COMMAND_LINE_LEN {
         return Err(CommandLineError::TooLong(text.len()));
     }
     Ok(CommandLine { text, replaced })
+}
+
+/// What an admin changed in an entry by hand (with `grubby`, say) since it was written with these arguments and no
+/// changes: applied again it gives the same words. The image's words keep their order and additions come last, wherever
+/// they stood. A changed root or layer is an error, not a change that could be carried.
+pub fn admin_changes(
+    root: &str,
+    layer: &LayerName,
+    image_args: &str,
+    now: &str,
+) -> Result<Vec<AdminChange>, CommandLineError> {
+    let now = split(now)?;
+    let written = split(&options(root, layer, image_args, &[])?.text)?;
+    let (own, image) = written.split_at(split(root)?.len() + 2);
+    let count = |words: &[String], word: &String| words.iter().filter(|w| *w == word).count();
+    if let Some(lost) = own.iter().find(|word| count(&now, word) < count(own, word)) {
+        return Err(CommandLineError::Reserved(lost.clone()));
+    }
+    let mut changes = Vec::new();
+    let mut kept = image.to_vec();
+    for word in image {
+        let fewer = count(&now, word) < count(&written, word);
+        if fewer && kept.contains(word) {
+            let change = AdminChange::Remove(word.clone());
+            apply(&change, &mut kept)?;
+            changes.push(change);
+        }
+    }
+    // Whatever a removal took too much of comes back here.
+    let mut rest: Vec<String> = own.iter().chain(&kept).cloned().collect();
+    for word in now {
+        match rest.iter().position(|there| *there == word) {
+            Some(at) => drop(rest.remove(at)),
+            None => changes.push(AdminChange::Add(word)),
+        }
+    }
+    apply_all(&changes, image.to_vec())?;
+    Ok(changes)
 }
 
 /// Splits a command line as the kernel does: at white space outside double quotes; the quotes stay in the word.
@@ -108,6 +144,11 @@ pub fn split(text: &str) -> Result<Vec<String>, CommandLineError> {
     if !word.is_empty() {
         words.push(word);
     }
+    Ok(words)
+}
+
+fn apply_all(changes: &[AdminChange], mut words: Vec<String>) -> Result<Vec<String>, CommandLineError> {
+    changes.iter().try_for_each(|change| apply(change, &mut words))?;
     Ok(words)
 }
 
@@ -178,6 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn what_an_admin_did_by_hand_is_found_and_survives_the_next_image() {
+        let now = "hugepages=4 root=/dev/a rw thinroot.layer=node-1-0+1 console=tty1 quiet=no console=ttyS0";
+        let changes = admin_changes("root=/dev/a", &layer(), "quiet console=tty1 quiet=no rhgb", now).unwrap();
+        let add = |word: &str| AdminChange::Add(word.into());
+        let remove = |word: &str| AdminChange::Remove(word.into());
+        assert_eq!(
+            changes,
+            [remove("quiet"), remove("rhgb"), add("hugepages=4"), add("quiet=no"), add("console=ttyS0")]
+        );
+        let next = options("root=/dev/b", &"node-2-0+1".parse().unwrap(), "quiet console=tty1 audit=1", &changes);
+        assert_eq!(
+            next.unwrap().text,
+            "root=/dev/b rw thinroot.layer=node-2-0+1 console=tty1 audit=1 hugepages=4 quiet=no console=ttyS0"
+        );
+        let other = |now: &str| admin_changes("root=/dev/a", &layer(), "quiet", now).unwrap_err();
+        let lost = CommandLineError::Reserved("root=/dev/a".into());
+        assert_eq!(other("root=/dev/b rw thinroot.layer=node-1-0+1 quiet"), lost);
+        let second = CommandLineError::Reserved("root=/dev/b".into());
+        assert_eq!(other("root=/dev/a rw thinroot.layer=node-1-0+1 root=/dev/b"), second);
+    }
+
+    #[test]
     fn what_cannot_be_a_command_line_is_refused() {
         let add = |word: &str| options("root=x", &layer(), "", &[AdminChange::Add(word.into())]).unwrap_err();
         assert_eq!(add("a b"), CommandLineError::NotOneWord("a b".into()));
@@ -193,6 +256,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn changes_by_hand_applied_again_give_the_same_words(
+            image in proptest::collection::vec("[ab](=[12])?", 0..6), now in proptest::collection::vec("[abc](=[12])?", 0..6),
+        ) {
+            let line = |args: &[AdminChange]| options("root=x y", &layer(), &image.join(" "), args).unwrap().text;
+            let edited = format!("root=x y rw thinroot.layer={} {}", layer(), now.join(" "));
+            let changes = admin_changes("root=x y", &layer(), &image.join(" "), &edited).unwrap();
+            let sorted = |text: &str| {
+                let mut words = split(text).unwrap();
+                words.sort();
+                words
+            };
+            prop_assert_eq!(sorted(&line(&changes)), sorted(&edited));
+        }
+
         #[test]
         fn splitting_and_joining_changes_nothing_but_spaces(text in "[a-z=\" \t]{0,40}") {
             if let Ok(words) = split(&text) {

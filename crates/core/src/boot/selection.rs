@@ -272,5 +272,4 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "selection_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use thinroot_core::boot::content::CONTENT_DIR;
@@ -60,7 +60,7 @@ impl BootDir {
     pub fn install_kernel(&self, reader: &mut dyn Read, file: &KernelFile) -> Result<Ensured> {
         let path = self.content_path(&file.name());
         let attempted = format!("install {}", path.display());
-        if path.exists() && self.holds(&path, file)? {
+        if path.exists() && digest_of(&path)? == file.digest {
             return Ok(Ensured::Already);
         }
         if file.size_bytes == 0 {
@@ -108,6 +108,17 @@ impl BootDir {
         Ok(doomed)
     }
 
+    /// Kernels and initrds whose content is not that of their name. Reads all of them: for `check`, not for every survey.
+    pub fn damaged_kernels(&self) -> Result<Vec<ContentName>> {
+        let mut damaged = Vec::new();
+        for name in self.names_in(CONTENT_DIR)?.iter().filter_map(|name| ContentName::parse(name)) {
+            if !name.names(&digest_of(&self.content_path(&name))?) {
+                damaged.push(name);
+            }
+        }
+        Ok(damaged)
+    }
+
     pub(super) fn space(&self) -> Result<BootSpace> {
         let stat = rustix::fs::statvfs(&self.root).at("read the free space of", &self.root)?;
         Ok(BootSpace {
@@ -128,15 +139,15 @@ impl BootDir {
     fn content_path(&self, name: &ContentName) -> PathBuf {
         self.root.join(CONTENT_DIR).join(name.to_string())
     }
+}
 
-    fn holds(&self, path: &PathBuf, file: &KernelFile) -> Result<bool> {
-        let mut there = File::open(path).at("open", path)?;
-        let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
-        loop {
-            match there.read(&mut chunk).at("read", path)? {
-                0 => return Ok(hash.finalize().as_slice() == file.digest.0),
-                n => hash.update(&chunk[..n]),
-            }
+fn digest_of(path: &Path) -> Result<Digest> {
+    let mut file = File::open(path).at("open", path)?;
+    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
+    loop {
+        match file.read(&mut chunk).at("read", path)? {
+            0 => return Ok(Digest(hash.finalize().into())),
+            n => hash.update(&chunk[..n]),
         }
     }
 }

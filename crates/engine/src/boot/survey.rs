@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use thinroot_core::audit::Payload;
 use thinroot_core::boot::content::CONTENT_DIR;
 use thinroot_core::boot::{ContentName, EntryFile, EntryName, Selection};
 use thinroot_core::name::LayerName;
@@ -70,6 +71,20 @@ pub struct BootSurvey {
     pub space: BootSpace,
     /// What a person should look at.
     pub findings: Vec<String>,
+}
+
+impl BootSurvey {
+    /// Entries of ours as `thinroot_core::audit` judges them.
+    pub fn audited_entries(&self) -> Vec<(LayerName, Payload)> {
+        let payload = |missing: &[String]| if missing.is_empty() { Payload::Present } else { Payload::Missing };
+        self.entries.iter().map(|entry| (entry.file.name.layer().clone(), payload(&entry.missing))).collect()
+    }
+
+    /// Kernels and initrds that no entry refers to, as paths in the boot directory.
+    pub fn unreferenced_kernels(&self) -> Vec<String> {
+        let unused = self.kernels.iter().filter(|kernel| kernel.references == 0);
+        unused.map(|kernel| format!("{CONTENT_DIR}/{}", kernel.name)).collect()
+    }
 }
 
 impl BootDir {

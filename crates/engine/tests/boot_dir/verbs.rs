@@ -88,6 +88,7 @@ fn a_damaged_kernel_of_the_same_name_is_replaced() {
     assert_eq!(boot.install_kernel(&mut &content[..], &file).unwrap(), Ensured::Already);
     let path = dir.path().join("thinroot").join(file.name().to_string());
     fs::write(&path, vec![0; content.len()]).unwrap();
+    assert_eq!(boot.damaged_kernels().unwrap(), [file.name()]);
     assert_eq!(boot.install_kernel(&mut &content[..], &file).unwrap(), Ensured::Done);
     assert_eq!(fs::read(&path).unwrap(), content);
 }
@@ -121,6 +122,8 @@ fn entries_of_what_boots_stay_and_others_go_with_their_kernels() {
     assert_eq!(boot.sweep().unwrap(), Vec::<String>::new());
     boot.set_selection(&selection()).unwrap();
     assert_eq!(boot.remove_entry(&layer(2)).unwrap(), Ensured::Done);
+    let unused = format!("thinroot/{}", payload(2)[1].0.name());
+    assert_eq!(boot.survey().unwrap().unreferenced_kernels(), [unused]);
     assert_eq!(boot.remove_entry(&layer(2)).unwrap(), Ensured::Already);
     fs::write(entries(dir.path()).join(".thinroot-tmp-x.conf"), "half").unwrap();
     fs::write(dir.path().join("thinroot/.thinroot-tmp-y"), "half").unwrap();

@@ -1,0 +1,192 @@
+//! Plans: walks every path of the three trees and decides by the table of existence and content.
+//!
+//! Separate from the rows themselves ([`rows`]) because the order matters here: children are decided before their
+//! directory, so that a directory knows whether something beneath it lives on.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::facets::{Names, Numbers};
+use super::plan::{Action, Content, Decision, Level, StatePlan, TextMerge};
+use super::policy::{Class, Policy, Rule, Treatment};
+use super::text::MAX_TEXT_BYTES;
+use super::{Change, Delta, links};
+use crate::manifest::{Entry, Kind, Manifest};
+use crate::path::TreePath;
+
+mod rows;
+
+/// The paths whose contents must be merged by line before [`plan`] can decide: files that both sides changed, in a class
+/// that merges, none of the three too large.
+pub fn texts_to_merge(base: &Manifest, delta: &Delta, new: &Manifest, policy: &Policy) -> Vec<TreePath> {
+    let wanted = |path: &TreePath, change: &Change| {
+        let three = (base.get(path), change.entry(), new.get(path));
+        let (Some(b), Some(l), Some(n)) = three else { return false };
+        merges(policy.rule(path)) && rows::is_text_candidate(&b.kind, &l.kind, &n.kind, MAX_TEXT_BYTES)
+    };
+    delta.changes.iter().filter(|(path, change)| wanted(path, change)).map(|(path, _)| path.clone()).collect()
+}
+
+fn merges(rule: &Rule) -> bool {
+    match rule.treatment {
+        Treatment::State(Class::Merge | Class::MustExist | Class::Block) => true,
+        Treatment::State(Class::Carry | Class::Vendor | Class::Identity | Class::Derived) => false,
+        Treatment::NotCarried | Treatment::Ignored => false,
+    }
+}
+
+/// Decides over every path. `merged` holds an answer for each path of [`texts_to_merge`]; a missing one counts as a
+/// text that cannot be merged.
+pub fn plan(
+    base: &Manifest,
+    delta: &Delta,
+    new: &Manifest,
+    policy: &Policy,
+    merged: &BTreeMap<TreePath, TextMerge>,
+) -> StatePlan {
+    let mut planner = Planner::new(base, delta, new, policy, merged);
+    let touched = delta.changes.keys();
+    let paths: BTreeSet<&TreePath> =
+        base.entries().iter().chain(new.entries()).map(|entry| &entry.path).chain(touched).collect();
+    for path in paths.into_iter().rev() {
+        planner.decide(path);
+    }
+    planner.finish()
+}
+
+/// One path with what the three trees have there. Sockets and whiteouts count as absent.
+#[derive(Debug, Clone, Copy)]
+struct Case<'a> {
+    path: &'a TreePath,
+    base: Option<&'a Entry>,
+    local: Option<&'a Entry>,
+    vendor: Option<&'a Entry>,
+    /// Whether the layer touched it.
+    touched: bool,
+    /// Whether something beneath it will exist in the new layer.
+    needed: bool,
+}
+
+struct Planner<'a> {
+    base: &'a Manifest,
+    delta: &'a Delta,
+    new: &'a Manifest,
+    policy: &'a Policy,
+    merged: &'a BTreeMap<TreePath, TextMerge>,
+    names: Names<'a>,
+    numbers: Numbers,
+    /// Directories with something beneath them in the new layer.
+    needed: HashSet<TreePath>,
+    decisions: Vec<Decision>,
+    rows: BTreeMap<u8, usize>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        base: &'a Manifest,
+        delta: &'a Delta,
+        new: &'a Manifest,
+        policy: &'a Policy,
+        merged: &'a BTreeMap<TreePath, TextMerge>,
+    ) -> Self {
+        let names = Names { base: base.accounts(), local: &delta.accounts, vendor: new.accounts() };
+        Planner {
+            base,
+            delta,
+            new,
+            policy,
+            merged,
+            names,
+            numbers: Numbers::of(new.accounts()),
+            needed: HashSet::new(),
+            decisions: Vec::new(),
+            rows: BTreeMap::new(),
+        }
+    }
+
+    fn decide(&mut self, path: &'a TreePath) {
+        let base = self.base.get(path).filter(|e| exists(e));
+        let vendor = self.new.get(path).filter(|e| exists(e));
+        let change = self.delta.changes.get(path);
+        let rule = self.policy.rule(path);
+        let touched = change.is_some() && rule.treatment != Treatment::Ignored;
+        let local = match change {
+            Some(change) if touched => change.entry().filter(|e| exists(e)),
+            Some(_) | None => base,
+        };
+        let case = Case { path, base, local, vendor, touched, needed: self.needed.contains(path) };
+        let row = self.row(case);
+        *self.rows.entry(row).or_default() += 1;
+        let decision = self.outcome(case, row, rule).map(|outcome| outcome.decision(path, row, rule));
+        let lives = match decision.as_ref().map(|d| &d.action) {
+            None | Some(Action::Leave) => vendor.is_some(),
+            Some(Action::Put { .. }) => true,
+            Some(Action::Remove) => false,
+        };
+        if lives && let Some(parent) = path.parent() {
+            self.needed.insert(parent);
+        }
+        self.decisions.extend(decision);
+    }
+
+    fn finish(self) -> StatePlan {
+        let mut decisions = self.decisions;
+        decisions.reverse();
+        let directory_times = links::settle(&mut decisions, self.new);
+        let mut levels = BTreeMap::new();
+        for decision in &decisions {
+            *levels.entry(decision.level).or_default() += 1;
+        }
+        StatePlan {
+            blocked: levels.contains_key(&Level::Block),
+            decisions,
+            levels,
+            rows: self.rows,
+            notes: self.numbers.unknown.into_iter().collect(),
+            directory_times,
+        }
+    }
+}
+
+/// Whether an entry counts: sockets belong to the process that bound them, and a character device 0:0 is how an overlay
+/// records a deletion.
+fn exists(entry: &Entry) -> bool {
+    !matches!(entry.kind, Kind::Socket | Kind::Char { major: 0, minor: 0 })
+}
+
+/// What a row comes to, before it has its id.
+#[derive(Debug)]
+struct Outcome {
+    action: Action,
+    level: Level,
+    reason: String,
+    facets: Vec<super::FacetResult>,
+    kept: Vec<super::Kept>,
+}
+
+impl Outcome {
+    fn new(action: Action, level: Level, reason: impl Into<String>) -> Self {
+        Outcome { action, level, reason: reason.into(), facets: Vec::new(), kept: Vec::new() }
+    }
+
+    fn put(entry: Entry, content: Content, level: Level, reason: impl Into<String>) -> Self {
+        Outcome::new(Action::Put { entry, content }, level, reason)
+    }
+
+    fn decision(self, path: &TreePath, row: u8, rule: &Rule) -> Decision {
+        let stops = rule.treatment == Treatment::State(Class::Block) && self.level == Level::Conflict;
+        let mut kept = self.kept;
+        kept.sort();
+        kept.dedup();
+        Decision {
+            id: format!("{row}:{path}"),
+            path: path.clone(),
+            row,
+            action: self.action,
+            level: if stops { Level::Block } else { self.level },
+            reason: self.reason,
+            rule: rule.to_string(),
+            facets: self.facets,
+            kept,
+        }
+    }
+}

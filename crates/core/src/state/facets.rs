@@ -1,0 +1,199 @@
+//! The three-way decision over each facet of a path that is of one type on every side.
+//!
+//! Separate from existence and content because a change of one facet must never freeze another: a `chmod` here lets the
+//! image's new content arrive, a new label here does not vanish because the content changed there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::{Facet, FacetResult, Origin};
+use crate::manifest::{Accounts, Entry, Kind, Meta, XattrValue};
+use crate::path::escape;
+
+/// An owner or group as it is compared: by name, and by number only where the tree has no name for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    Name(String),
+    Number(u32),
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Who::Name(name) => f.write_str(name),
+            Who::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// The accounts of the three trees.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub base: &'a Accounts,
+    pub local: &'a Accounts,
+    pub vendor: &'a Accounts,
+}
+
+/// Finds the number of a name in the new image; collects what it does not know.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    users: BTreeMap<String, u32>,
+    groups: BTreeMap<String, u32>,
+    /// In words, for the plan's notes.
+    pub unknown: BTreeSet<String>,
+}
+
+impl Numbers {
+    pub fn of(vendor: &Accounts) -> Self {
+        // Of several numbers with one name the lowest is taken, as that is what the tools list first.
+        let invert = |table: &BTreeMap<u32, String>| table.iter().rev().map(|(id, name)| (name.clone(), *id)).collect();
+        Numbers { users: invert(&vendor.users), groups: invert(&vendor.groups), unknown: BTreeSet::new() }
+    }
+
+    fn number(&mut self, what: &str, who: &Who, local: u32) -> u32 {
+        let table = if what == "owner" { &self.users } else { &self.groups };
+        let Who::Name(name) = who else { return local };
+        if let Some(number) = table.get(name) {
+            return *number;
+        }
+        let taken = table.iter().find(|(_, id)| **id == local).map(|(other, _)| other);
+        self.unknown.insert(match taken {
+            Some(other) => {
+                format!(
+                    "{what} {name} is unknown to the new image; its files keep number {local}, which there is {other}"
+                )
+            }
+            None => format!("{what} {name} is unknown to the new image; its files keep number {local}"),
+        });
+        local
+    }
+
+    /// The layer's entry with the new image's numbers.
+    pub fn renumber(&mut self, entry: &Entry, names: Names<'_>) -> Entry {
+        let mut out = entry.clone();
+        out.meta.uid = self.number("owner", &user(&entry.meta, names.local), entry.meta.uid);
+        out.meta.gid = self.number("group", &group(&entry.meta, names.local), entry.meta.gid);
+        out
+    }
+}
+
+fn who(table: &BTreeMap<u32, String>, id: u32) -> Who {
+    table.get(&id).map_or(Who::Number(id), |name| Who::Name(name.clone()))
+}
+
+fn user(meta: &Meta, accounts: &Accounts) -> Who {
+    who(&accounts.users, meta.uid)
+}
+
+fn group(meta: &Meta, accounts: &Accounts) -> Who {
+    who(&accounts.groups, meta.gid)
+}
+
+/// Whether content, target or device numbers are the same (and with them the type).
+pub(super) fn same_content(a: &Kind, b: &Kind) -> bool {
+    if let (Kind::File { digest: x, .. }, Kind::File { digest: y, .. }) = (a, b) {
+        return x == y;
+    }
+    a == b
+}
+
+/// Whether both are of one type.
+pub(super) fn same_type(a: &Kind, b: &Kind) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
+}
+
+/// Whether two entries agree in every facet. Never looks at times.
+pub(super) fn same(a: &Entry, in_a: &Accounts, b: &Entry, in_b: &Accounts) -> bool {
+    same_content(&a.kind, &b.kind)
+        && a.meta.mode == b.meta.mode
+        && a.meta.xattrs == b.meta.xattrs
+        && user(&a.meta, in_a) == user(&b.meta, in_b)
+        && group(&a.meta, in_a) == group(&b.meta, in_b)
+}
+
+/// Three-way over one value. With no base (both sides added the path) unequal values clash.
+pub(super) fn three_way<T: PartialEq>(base: Option<&T>, local: &T, vendor: &T) -> (Origin, Clash) {
+    if local == vendor {
+        (Origin::Both, Clash::No)
+    } else if base == Some(local) {
+        (Origin::Vendor, Clash::No)
+    } else if base == Some(vendor) {
+        (Origin::Local, Clash::No)
+    } else {
+        (Origin::Local, Clash::Yes)
+    }
+}
+
+/// Whether both sides changed one facet differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clash {
+    No,
+    Yes,
+}
+
+/// What came of all facets but the content.
+#[derive(Debug)]
+pub(super) struct MergedMeta {
+    /// The result, with the new image's numbers and the vendor's time.
+    pub meta: Meta,
+    /// What was decided where a side changed something.
+    pub results: Vec<FacetResult>,
+}
+
+/// Decides over mode, owner, group and each attribute.
+pub(super) fn merge_meta(
+    base: Option<&Entry>,
+    local: &Entry,
+    vendor: &Entry,
+    names: Names<'_>,
+    numbers: &mut Numbers,
+) -> MergedMeta {
+    let (b, l, n) = (base.map(|e| &e.meta), &local.meta, &vendor.meta);
+    let mut out = MergedMeta { meta: n.clone(), results: Vec::new() };
+    let (from, clash) = three_way(b.map(|b| &b.mode), &l.mode, &n.mode);
+    out.note(Facet::Mode, b.is_some_and(|b| b.mode == l.mode && b.mode == n.mode), from, clash, || {
+        format!("{:04o}", n.mode)
+    });
+    if from == Origin::Local {
+        out.meta.mode = l.mode;
+    }
+    let (bu, lu, nu) = (b.map(|b| user(b, names.base)), user(l, names.local), user(n, names.vendor));
+    let (from, clash) = three_way(bu.as_ref(), &lu, &nu);
+    out.note(Facet::Owner, bu.as_ref() == Some(&lu) && lu == nu, from, clash, || nu.to_string());
+    if from == Origin::Local {
+        out.meta.uid = numbers.number("owner", &lu, l.uid);
+    }
+    let (bg, lg, ng) = (b.map(|b| group(b, names.base)), group(l, names.local), group(n, names.vendor));
+    let (from, clash) = three_way(bg.as_ref(), &lg, &ng);
+    out.note(Facet::Group, bg.as_ref() == Some(&lg) && lg == ng, from, clash, || ng.to_string());
+    if from == Origin::Local {
+        out.meta.gid = numbers.number("group", &lg, l.gid);
+    }
+    out.merge_xattrs(b, l, n);
+    out
+}
+
+impl MergedMeta {
+    fn note(&mut self, facet: Facet, untouched: bool, from: Origin, clash: Clash, loser: impl Fn() -> String) {
+        if !untouched && !(from == Origin::Both) {
+            let loser = (clash == Clash::Yes).then(loser);
+            self.results.push(FacetResult { facet, from, loser });
+        }
+    }
+
+    fn merge_xattrs(&mut self, b: Option<&Meta>, l: &Meta, n: &Meta) {
+        let all = [b.map(|b| &b.xattrs), Some(&l.xattrs), Some(&n.xattrs)];
+        let keys: BTreeSet<_> = all.into_iter().flatten().flat_map(|xattrs| xattrs.keys()).cloned().collect();
+        for key in keys {
+            let (bv, lv, nv) = (b.map(|b| b.xattrs.get(&key)), l.xattrs.get(&key), n.xattrs.get(&key));
+            let (from, clash) = three_way(bv.as_ref(), &lv, &nv);
+            let words = || nv.map_or_else(|| "absent".to_string(), |XattrValue(raw)| escape(raw));
+            self.note(Facet::Xattr(key.clone()), bv == Some(lv) && lv == nv, from, clash, words);
+            if from == Origin::Local {
+                match lv {
+                    Some(value) => drop(self.meta.xattrs.insert(key, value.clone())),
+                    None => drop(self.meta.xattrs.remove(&key)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What a state plan is: decisions as values, printable, comparable, with nothing left to choose.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Digest, Entry, Timestamp, XattrName};
+use crate::path::{TreePath, escape, unescape};
+
+/// What the engine found when it merged one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextMerge {
+    /// Both sides' changes combine to this.
+    Clean {
+        /// The result.
+        text: Vec<u8>,
+        /// Its SHA-256.
+        digest: Digest,
+    },
+    /// They do not.
+    Conflict,
+    /// One of the three is binary.
+    Binary,
+}
+
+/// One of the three trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The old base.
+    Base,
+    /// The old layer.
+    Local,
+    /// The new base.
+    Vendor,
+}
+
+/// Where a facet of the result comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Both sides have the same.
+    Both,
+    /// The layer.
+    Local,
+    /// The new base.
+    Vendor,
+    /// Both combined.
+    Merged,
+}
+
+/// One independent aspect of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Facet {
+    /// Whether it exists, and as what.
+    Type,
+    /// Content, link target or device numbers.
+    Content,
+    /// Permission bits.
+    Mode,
+    /// Owner.
+    Owner,
+    /// Group.
+    Group,
+    /// One extended attribute: ACL, capability, label, user or trusted.
+    Xattr(XattrName),
+}
+
+/// What was decided over one facet that at least one side changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FacetResult {
+    /// Which.
+    pub facet: Facet,
+    /// Whose value the result has.
+    pub from: Origin,
+    /// The value that lost, in words; none where nothing was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loser: Option<String>,
+}
+
+/// How much attention a decision deserves, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// None.
+    None,
+    /// For the record.
+    Info,
+    /// Both sides arrived at the same.
+    Converged,
+    /// Both sides' changes were combined.
+    Merged,
+    /// A person should know.
+    Notice,
+    /// Both sides changed one facet; the loser is kept.
+    Conflict,
+    /// The update stops until a person decides.
+    Block,
+}
+
+impl Level {
+    /// Whether it is a finding: something a person should look at after the update.
+    pub fn is_finding(self) -> bool {
+        self >= Level::Notice
+    }
+}
+
+/// A content that must be in the blob store before anything is written over it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Kept {
+    /// From which tree.
+    pub side: Side,
+    /// Its SHA-256, which is its name in the blob store.
+    pub digest: Digest,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+/// Where the content of a result comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "lowercase")]
+pub enum Content {
+    /// It is already in the new layer; only owner, mode and attributes are set.
+    Vendor {
+        /// Whether the path must first become an inode of its own, because other names of it keep what they have.
+        detach: bool,
+    },
+    /// Copied from the old layer (for files), or made as the entry says (for everything else).
+    Local,
+    /// Written from here.
+    Merged {
+        /// The text, escaped where it is not printable.
+        #[serde(with = "escaped")]
+        text: Vec<u8>,
+    },
+    /// Another name of a path that this plan also writes.
+    LinkTo {
+        /// The first name.
+        path: TreePath,
+    },
+}
+
+/// What is done in the new layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
+pub enum Action {
+    /// Nothing: the new layer has it as the image ships it, or does not have it.
+    Leave,
+    /// The path becomes this entry; owner and group are the new layer's numbers.
+    Put {
+        /// Everything about it.
+        entry: Entry,
+        /// Its content.
+        content: Content,
+    },
+    /// The path is removed.
+    Remove,
+}
+
+/// One decision over one path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Row and path, `14:/etc/hosts`: the same for the same question on every host.
+    pub id: String,
+    /// Which path.
+    pub path: TreePath,
+    /// Row of the table of existence and content.
+    pub row: u8,
+    /// What is done.
+    pub action: Action,
+    /// How much attention it deserves.
+    pub level: Level,
+    /// Why, in words.
+    pub reason: String,
+    /// The rule of the policy that decided.
+    pub rule: String,
+    /// Facets that at least one side changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facets: Vec<FacetResult>,
+    /// Contents to keep first: losers, and the original of what diverged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
+}
+
+/// Every decision of one update.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StatePlan {
+    /// Sorted by path. Paths the layer did not touch appear only where they are affected (a directory kept for local files).
+    pub decisions: Vec<Decision>,
+    /// Whether a decision stops the update.
+    pub blocked: bool,
+    /// How many decisions of each level.
+    pub levels: BTreeMap<Level, usize>,
+    /// How many paths fell under each row, untouched ones included.
+    pub rows: BTreeMap<u8, usize>,
+    /// Findings that belong to no single path.
+    pub notes: Vec<String>,
+    /// Modification times to put back on directories whose entries change.
+    pub directory_times: BTreeMap<TreePath, Timestamp>,
+}
+
+mod escaped {
+    use super::{escape, unescape};
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(raw: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&escape(raw))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        unescape(&String::deserialize(d)?).ok_or_else(|| de::Error::custom("bad escape in a text"))
+    }
+}
