@@ -14,8 +14,9 @@
 //! an empty line and at a key without value, takes the first `options` only, expands `$words` in it and hands the rest to its
 //! script language; its older versions want a space, not a tab, after the key.
 //!
-//! Must stay true: `print(parse(text)) == text`; a half-written entry of ours is `Unreadable`, never foreign. To that end
-//! [`NewEntry`] writes `options` last: what lacks it was cut off.
+//! Must stay true: `print(parse(text)) == text`; of a half-written entry of ours no kernel or initrd is ever taken for
+//! unused. To that end [`NewEntry`] writes `options` last: what was cut off before it is `Unreadable`, what was cut off
+//! within it is foreign with a doubt, and has all its files named above.
 
 use std::fmt;
 
