@@ -26,7 +26,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     write_from(path, &mut &content[..], mode).map(|_| ())
 }
 
-/// Like [`write`], from a reader; returns the number of bytes.
+/// Like [`write()`], from a reader; returns the number of bytes.
 pub fn write_from(path: &Path, content: &mut dyn Read, mode: u32) -> Result<u64> {
     fault::point("file: before temporary")?;
     let temp = temp_path(path);

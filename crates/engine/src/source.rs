@@ -1,6 +1,6 @@
 //! Where images come from: one trait, one file a kind.
 //!
-//! Everything a source reads is hostile until [`Image::open`] has returned: it reads the whole image once, confines
+//! Everything a source reads is hostile until opening it has returned: it reads the whole image once, confines
 //! every path, verifies every digest it is given, and computes the manifest from the bytes. Nothing is written then.
 //! Later only the contents that are needed are read again, and must still have the digests of that manifest.
 
