@@ -11,5 +11,5 @@ pub mod inventory;
 pub mod manifest;
 pub mod name;
 pub mod path;
-pub mod state;
 pub mod rewrite;
+pub mod state;

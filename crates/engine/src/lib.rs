@@ -10,5 +10,6 @@ pub mod error;
 pub mod fault;
 pub mod progress;
 pub mod source;
+pub mod state;
 pub mod store;
 pub mod tree;
