@@ -12,6 +12,7 @@ pub mod fault;
 pub mod mounts;
 pub mod progress;
 pub mod source;
+pub mod state;
 pub mod store;
 mod sys;
 pub mod tree;
