@@ -1,3 +1,7 @@
 //! The `thinroot` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    thinroot_cli::main_with(std::env::args_os())
+}

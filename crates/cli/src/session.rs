@@ -1,0 +1,97 @@
+//! One run of the program: the options of every verb, the story, and the way to the host and to images.
+
+use thinroot_core::image::Arch;
+use thinroot_core::name::ImageId;
+use thinroot_engine::error::{Error, ErrorKind, Result};
+use thinroot_engine::host::{Change, Host, Place};
+use thinroot_engine::mounts;
+use thinroot_engine::progress::{Event, Reporter};
+use thinroot_engine::source::{Image, ImageRef, OpenOptions};
+
+use crate::args::{Global, ImageArgs};
+use crate::progress::Story;
+
+/// Whether what this run mounts is seen by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// Only here; it goes away with the process.
+    Private,
+    /// By everybody, as `mount` does it.
+    Shared,
+}
+
+/// One run of the program.
+#[derive(Debug)]
+pub struct Session {
+    /// Options of every verb.
+    pub global: Global,
+    /// The story.
+    pub story: Story,
+}
+
+impl Session {
+    /// Where the store is.
+    pub fn place(&self) -> Result<Place> {
+        let Some(store) = self.global.store.clone() else {
+            let why = "no store is named";
+            return Err(Error::new(ErrorKind::Usage, "find the store", why)
+                .mend("give --store dir:PATH or --store lvm:VG/POOL, or set THINROOT_STORE"));
+        };
+        Ok(Place { store, boot_dir: self.global.boot_dir.clone() })
+    }
+
+    /// Opens the host.
+    pub fn host(&self, mounts: Mounts) -> Result<Host> {
+        let place = self.place()?;
+        self.enter(&format!("open the store {}", place.store), mounts)?;
+        place.open()
+    }
+
+    /// Makes sure that we are root and, where mounts are private, that nobody sees them.
+    pub fn enter(&self, attempted: &str, mounts: Mounts) -> Result<()> {
+        if !is_root() {
+            return Err(Error::refused(attempted, "only root can mount volumes").mend("run it with sudo"));
+        }
+        match mounts {
+            Mounts::Private => mounts::enter_private_namespace(),
+            Mounts::Shared => Ok(()),
+        }
+    }
+
+    /// Takes the lock and tells what was healed and swept.
+    pub fn change<'a>(&self, host: &'a Host) -> Result<Change<'a>> {
+        let change = host.change()?;
+        for text in &change.mended {
+            self.story.event(Event::Note { text: text.clone() });
+        }
+        Ok(change)
+    }
+
+    /// Reads a whole image, and with it finds out whether it is good.
+    pub fn image(&self, wanted: &ImageArgs) -> Result<Image> {
+        self.image_at(&parse_image(&wanted.image)?, wanted.identity.clone())
+    }
+
+    /// As [`Session::image`], where its place is known already.
+    pub fn image_at(&self, image: &ImageRef, identity: Option<ImageId>) -> Result<Image> {
+        let attempted = format!("read image {image}");
+        match image {
+            ImageRef::Squashfs(_) | ImageRef::Raw(_) => self.enter(&attempted, Mounts::Private)?,
+            ImageRef::Dir(_) | ImageRef::Tar(_) | ImageRef::Oci(..) | ImageRef::OciArchive(..) => {}
+        }
+        let uname = rustix::system::uname();
+        let machine = uname.machine().to_string_lossy();
+        let arch = Arch::from_word(&machine)
+            .ok_or_else(|| Error::refused(attempted, format!("this host is {machine}, which is not supported")))?;
+        Image::open(image, &OpenOptions { identity, arch }, &self.story)
+    }
+}
+
+/// Understands where an image is.
+pub fn parse_image(text: &str) -> Result<ImageRef> {
+    text.parse()
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
