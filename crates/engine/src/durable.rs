@@ -14,9 +14,11 @@ use crate::fault;
 /// Name prefix of temporary files; a sweep may remove whatever carries it.
 pub const TEMP_PREFIX: &str = ".thinroot-tmp-";
 
+/// The ending changes too: GRUB reads every `*.conf` among the entries, also one that begins with a dot, and would offer
+/// what a power cut left half-written.
 fn temp_path(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{TEMP_PREFIX}{name}"))
+    path.with_file_name(format!("{TEMP_PREFIX}{name}~"))
 }
 
 /// Writes a file (mode 0600, or `mode`) atomically and durably.
@@ -24,7 +26,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     write_from(path, &mut &content[..], mode).map(|_| ())
 }
 
-/// Like [`write`], from a reader; returns the number of bytes.
+/// Like [`write()`], from a reader; returns the number of bytes.
 pub fn write_from(path: &Path, content: &mut dyn Read, mode: u32) -> Result<u64> {
     fault::point("file: before temporary")?;
     let temp = temp_path(path);

@@ -1,17 +1,40 @@
 //! Where images come from: one trait, one file a kind.
 //!
-//! Everything a source reads is hostile until [`Image::open`] has returned: it reads the whole image once, confines
+//! Everything a source reads is hostile until opening it has returned: it reads the whole image once, confines
 //! every path, verifies every digest it is given, and computes the manifest from the bytes. Nothing is written then.
 //! Later only the contents that are needed are read again, and must still have the digests of that manifest.
 
-use std::collections::BTreeSet;
+mod content;
+mod directory;
+mod draft;
+mod filesystem;
+pub mod limits;
+mod oci;
+mod open;
+mod reference;
+mod stream;
+mod tar;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use thinroot_core::image::ImageInfo;
+use thinroot_core::image::{Arch, ImageInfo};
 use thinroot_core::manifest::Manifest;
+use thinroot_core::name::ImageId;
 use thinroot_core::path::TreePath;
 
+pub use self::directory::tree_contents;
+pub use self::reference::ImageRef;
 use crate::error::Result;
+
+/// How an image is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Who the image is, whatever it says itself.
+    pub identity: Option<ImageId>,
+    /// What this host runs; an image for anything else is refused.
+    pub arch: Arch,
+}
 
 /// Takes the content of one file.
 pub type TakeContent<'a> = dyn FnMut(&TreePath, &mut dyn Read) -> Result<()> + 'a;
@@ -37,4 +60,22 @@ impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Image").field("info", &self.info).finish_non_exhaustive()
     }
+}
+
+/// What a kind of source found.
+struct Found {
+    manifest: Manifest,
+    /// Contents of the small files that tell about the image.
+    small: BTreeMap<TreePath, Box<[u8]>>,
+    /// How many programs there are for each machine.
+    machines: BTreeMap<content::Machine, usize>,
+    source: Box<dyn Contents>,
+    stated: Stated,
+}
+
+/// What the wrapping of an image says about it, beside the tree.
+#[derive(Debug, Default)]
+struct Stated {
+    id: Option<String>,
+    arch: Option<String>,
 }

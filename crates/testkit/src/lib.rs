@@ -5,3 +5,4 @@ pub mod scratch;
 pub mod sim;
 pub mod trees;
 pub mod volume;
+pub mod images;

@@ -10,8 +10,13 @@
 //! key of our own (`x-thinroot-layer`) would add nothing but a warning of systemd's tools about an unknown line.
 //! Everything else is foreign and nobody touches it.
 //!
-//! Must stay true: `print(parse(text)) == text`; a half-written entry of ours is `Unreadable`, never foreign. To that end
-//! [`NewEntry`] writes `options` last: what lacks it was cut off.
+//! What loaders read is less than the specification allows, and entries of ours keep to what all of them read: GRUB stops at
+//! an empty line and at a key without value, takes the first `options` only, expands `$words` in it and hands the rest to its
+//! script language; its older versions want a space, not a tab, after the key.
+//!
+//! Must stay true: `print(parse(text)) == text`; of a half-written entry of ours no kernel or initrd is ever taken for
+//! unused. To that end [`NewEntry`] writes `options` last: what was cut off before it is `Unreadable`, what was cut off
+//! within it is foreign with a doubt, and has all its files named above.
 
 use std::fmt;
 
@@ -92,7 +97,8 @@ impl Entry {
         self.values(key).next()
     }
 
-    /// The kernel command line: all `options` joined, as the loaders do.
+    /// The kernel command line: all `options` joined, as the specification says and systemd-boot does. GRUB takes the first
+    /// one only, so entries of ours have one.
     pub fn options(&self) -> String {
         self.values("options").collect::<Vec<_>>().join(" ")
     }

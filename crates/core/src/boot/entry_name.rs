@@ -160,7 +160,8 @@ impl EntryName {
 fn split_counter(stem: &str) -> (&str, Option<Counter>) {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse::<u32>().ok().filter(|_| digits)
+        // systemd-boot takes nothing above INT_MAX for a counter.
+        text.parse::<u32>().ok().filter(|number| digits && *number <= i32::MAX as u32)
     };
     let read = |tail: &str| match tail.split_once('-') {
         Some((left, done)) => Some(Counter { left: number(left)?, done: Some(number(done)?) }),
@@ -211,6 +212,9 @@ mod tests {
         assert_eq!(counted.counter(), Some(Counter { left: 2, done: Some(1) }));
         assert_eq!(counted.counted(None), plain);
         assert!(counted.is_twin_of(&plain));
+        let large = name("node-1-0+1", "6.1+2147483648");
+        assert_eq!(large.file_name(), "node-1-0+1-6.1+2147483648.conf");
+        assert_eq!(name("node-1-0+1", "6.1+2147483647").file_name(), "node-1-0+1-6.1+2147483647_.conf");
         let fresh = EntryName::parse("node-1-0+1-6.1.0-50-amd64+3.conf").unwrap();
         assert_eq!(fresh.counter(), Some(Counter { left: 3, done: None }));
         assert_eq!(fresh.file_name(), "node-1-0+1-6.1.0-50-amd64+3.conf");

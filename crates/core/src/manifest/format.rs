@@ -68,7 +68,7 @@ pub fn write<E>(manifest: &Manifest, mut line: impl FnMut(&[u8]) -> Result<(), E
     manifest.entries.iter().try_for_each(|entry| emit(serde_json::to_string(entry)))
 }
 
-/// Reads lines as [`write`] made them.
+/// Reads lines as [`write()`] made them.
 pub fn parse<'a>(mut lines: impl Iterator<Item = &'a str>) -> Result<Manifest, FormatError> {
     let mut builder = Builder::start(lines.next().unwrap_or_default())?;
     lines.try_for_each(|line| builder.line(line))?;

@@ -149,8 +149,13 @@ fn target_name(attempted: &str, listed: &[Listed], file: &EntryFile) -> Result<S
             Some(ListedState::Foreign { .. }) => {
                 Err(Error::refused(attempted, "a file of that name is there and is not ours").mend("move it away"))
             }
+            // The same name would be a twin: this one differs in the case of letters, which FAT does not tell apart.
+            Some(ListedState::Ours(other)) => Err(Error::refused(
+                attempted,
+                format!("{} is there and differs only in upper and lower case", other.name.file_name()),
+            )),
             // Named like ours and cut off: a half-written one of ours, replaced by the whole.
-            Some(ListedState::Unreadable(_)) | Some(ListedState::Ours(_)) | None => Ok(own),
+            Some(ListedState::Unreadable(_)) | None => Ok(own),
         },
         [one] => Ok(one.file_name.clone()),
         [one, two, ..] => Err(Error::damaged(

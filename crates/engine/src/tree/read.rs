@@ -110,13 +110,32 @@ impl OpenFile<'_> {
 /// Takes each path of a walk.
 pub type Visit<'a> = dyn FnMut(&Walked, OpenFile<'_>) -> Result<()> + 'a;
 
+/// How closely a path is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Everything.
+    Full,
+    /// What the inode itself says and no more: nothing is opened, a file counts as without holes, a link has no target.
+    Inode,
+    /// It is not visited, nor is anything beneath it.
+    Nothing,
+}
+
+/// Says how closely to look at a path, given its inode number and change time. Asked for every path but the root.
+pub type Judge<'a> = dyn FnMut(&TreePath, u64, Timestamp) -> Look + 'a;
+
 /// Visits every path at and beneath `root` in [`TreePath`] order, staying on the file system of `root`.
 pub fn walk(root: &Path, want_xattrs: bool, visit: &mut Visit<'_>) -> Result<()> {
+    walk_judged(root, want_xattrs, &mut |_, _, _| Look::Full, visit)
+}
+
+/// Like [`walk`], leaving out or only glancing at what `judge` says.
+pub fn walk_judged(root: &Path, want_xattrs: bool, judge: &mut Judge<'_>, visit: &mut Visit<'_>) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty()).at("open directory", root)?;
     let stat = stat_at(fd.as_fd(), c"").at("look at", root)?;
     let squashfs = rustix::fs::fstatfs(&fd).at("look at", root)?.f_type == SQUASHFS_MAGIC;
-    let mut walker = Walker { want_xattrs, device: device(&stat), squashfs, visit };
+    let mut walker = Walker { want_xattrs, device: device(&stat), squashfs, judge, visit };
     let path = TreePath::root();
     let mut walked = describe(&path, &stat, WalkedKind::Directory);
     if want_xattrs {
@@ -130,14 +149,15 @@ pub fn walk(root: &Path, want_xattrs: bool, visit: &mut Visit<'_>) -> Result<()>
 /// squashfs keeps the size of a file's holes but does not answer SEEK_HOLE.
 const SQUASHFS_MAGIC: rustix::fs::FsWord = 0x7371_7368;
 
-struct Walker<'a, 'v> {
+struct Walker<'a, 'j, 'v> {
     want_xattrs: bool,
     device: (u32, u32),
     squashfs: bool,
+    judge: &'a mut Judge<'j>,
     visit: &'a mut Visit<'v>,
 }
 
-impl Walker<'_, '_> {
+impl Walker<'_, '_, '_> {
     fn directory(&mut self, path: &TreePath, fd: OwnedFd, depth: usize) -> Result<()> {
         if depth > MAX_DEPTH {
             let why = format!("directories are nested deeper than {MAX_DEPTH}");
@@ -146,7 +166,7 @@ impl Walker<'_, '_> {
         for name in sorted_names(fd.as_fd()).at("list", display(path))? {
             let child =
                 path.join(name.as_bytes()).map_err(|why| Error::refused(format!("read directory {path}"), why))?;
-            let walked = self.look(fd.as_fd(), &name, &child)?;
+            let Some(walked) = self.look(fd.as_fd(), &name, &child)? else { continue };
             let open = OpenFile { dir: fd.as_fd(), name: &name, path: &child, ino: walked.ino };
             (self.visit)(&walked, open)?;
             if walked.kind == WalkedKind::Directory && !walked.boundary {
@@ -163,9 +183,13 @@ impl Walker<'_, '_> {
         Ok(())
     }
 
-    fn look(&self, dir: BorrowedFd<'_>, name: &CStr, path: &TreePath) -> Result<Walked> {
+    fn look(&mut self, dir: BorrowedFd<'_>, name: &CStr, path: &TreePath) -> Result<Option<Walked>> {
         let stat = stat_at(dir, name).at("look at", display(path))?;
-        let kind = self.kind(dir, name, path, &stat)?;
+        let look = (self.judge)(path, stat.stx_ino, time(stat.stx_ctime));
+        if look == Look::Nothing {
+            return Ok(None);
+        }
+        let kind = self.kind(dir, name, path, &stat, look)?;
         let mut walked = describe(path, &stat, kind);
         let mounted = device(&stat) != self.device || stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
         if mounted && walked.kind == WalkedKind::Directory {
@@ -174,20 +198,22 @@ impl Walker<'_, '_> {
             let why = "something is mounted over it, so that the tree's own file cannot be seen";
             return Err(Error::refused(format!("read {path}"), why).mend(format!("umount {path}")));
         }
-        if self.want_xattrs {
+        if self.want_xattrs && look == Look::Full {
             walked.meta.xattrs = attributes::of_name(dir, name).at("read attributes of", display(path))?;
         }
-        Ok(walked)
+        Ok(Some(walked))
     }
 
-    fn kind(&self, dir: BorrowedFd<'_>, name: &CStr, path: &TreePath, stat: &Statx) -> Result<WalkedKind> {
+    fn kind(&self, dir: BorrowedFd<'_>, name: &CStr, path: &TreePath, stat: &Statx, look: Look) -> Result<WalkedKind> {
         let (major, minor) = (stat.stx_rdev_major, stat.stx_rdev_minor);
+        let full = look == Look::Full;
         Ok(match FileType::from_raw_mode(stat.stx_mode.into()) {
             FileType::Directory => WalkedKind::Directory,
             FileType::RegularFile => WalkedKind::File {
                 size: stat.stx_size,
-                sparse: self.has_holes(dir, name, stat).at("read", display(path))?,
+                sparse: full && self.has_holes(dir, name, stat).at("read", display(path))?,
             },
+            FileType::Symlink if !full => WalkedKind::Symlink { target: LinkTarget(Box::default()) },
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(dir, name, Vec::new()).at("read link", display(path))?;
                 WalkedKind::Symlink { target: LinkTarget(target.into_bytes().into()) }
@@ -218,8 +244,11 @@ impl Walker<'_, '_> {
     }
 }
 
+fn time(t: rustix::fs::StatxTimestamp) -> Timestamp {
+    Timestamp { sec: t.tv_sec, nsec: t.tv_nsec }
+}
+
 fn describe(path: &TreePath, stat: &Statx, kind: WalkedKind) -> Walked {
-    let time = |t: rustix::fs::StatxTimestamp| Timestamp { sec: t.tv_sec, nsec: t.tv_nsec };
     let mode = if matches!(kind, WalkedKind::Symlink { .. }) { 0o777 } else { stat.stx_mode & 0o7777 };
     Walked {
         path: path.clone(),

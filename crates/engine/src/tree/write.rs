@@ -63,6 +63,14 @@ impl Tree {
         Ok(File::from(fd))
     }
 
+    /// Opens a path as [`Open::Reference`]; none where nothing is there.
+    pub fn reference(&self, path: &TreePath) -> Result<Option<File>> {
+        match self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            other => other.at("look at", shown(path)).map(|fd| Some(File::from(fd))),
+        }
+    }
+
     /// Makes anything but a file, with provisional metadata.
     pub fn create(&mut self, path: &TreePath, kind: &Kind) -> Result<()> {
         let mode = Mode::RWXU;

@@ -30,6 +30,14 @@ fn assert_sound(boot: &BootDir, allowed: &[Selection]) {
     assert_foreign_untouched(boot.path());
 }
 
+/// GRUB offers every `*.conf`, whatever it begins with: none may be a temporary file.
+fn assert_no_half_entry_is_offered(boot: &BootDir) {
+    for entry in std::fs::read_dir(boot.path().join("loader/entries")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(!(name.starts_with('.') && name.ends_with(".conf")), "{name}");
+    }
+}
+
 /// Both layers are there, and the plan under way answers for what it has not finished.
 fn host(survey: &BootSurvey, selection: Selection) -> HostView {
     let volume = |name: VolumeName, role| Volume {
@@ -71,6 +79,7 @@ fn cut_everywhere(
         let result = work(&boot);
         fault::disarm();
         assert_sound(&boot, allowed);
+        assert_no_half_entry_is_offered(&boot);
         match result {
             Ok(()) => {
                 at_end(dir.path());

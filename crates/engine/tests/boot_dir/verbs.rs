@@ -125,12 +125,16 @@ fn entries_of_what_boots_stay_and_others_go_with_their_kernels() {
     let unused = format!("thinroot/{}", payload(2)[1].0.name());
     assert_eq!(boot.survey().unwrap().unreferenced_kernels(), [unused]);
     assert_eq!(boot.remove_entry(&layer(2)).unwrap(), Ensured::Already);
-    fs::write(entries(dir.path()).join(".thinroot-tmp-x.conf"), "half").unwrap();
+    fs::write(entries(dir.path()).join(".thinroot-tmp-x.conf~"), "half").unwrap();
     fs::write(dir.path().join("thinroot/.thinroot-tmp-y"), "half").unwrap();
     let initrd = payload(2)[1].0.name();
     assert_eq!(
         boot.sweep().unwrap(),
-        ["thinroot/.thinroot-tmp-y".into(), format!("thinroot/{initrd}"), "loader/entries/.thinroot-tmp-x.conf".into()]
+        [
+            "thinroot/.thinroot-tmp-y".into(),
+            format!("thinroot/{initrd}"),
+            "loader/entries/.thinroot-tmp-x.conf~".into()
+        ]
     );
     assert_eq!(tree(dir.path()), before);
 }
@@ -252,4 +256,19 @@ fn an_empty_directory_is_a_boot_directory_and_a_missing_one_is_not() {
     assert_eq!(boot.read_selection().unwrap(), Some(Selection::default()));
     assert!(BootDir::open(&dir.path().join("none")).is_err());
     assert!(BootDir::open(&dir.path().join("loader/thinroot.sel")).is_err());
+}
+
+#[test]
+fn names_that_fat_does_not_tell_apart_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let boot = prepared(dir.path());
+    let text = entry(1).entry.to_string().replace("thinroot.layer=node", "thinroot.layer=Node");
+    let entry = thinroot_core::boot::Entry::parse(text.as_bytes()).unwrap();
+    let layer = "Node-1-0+1".parse().unwrap();
+    let name = thinroot_core::boot::EntryName::new(layer, crate::kit::entry(1).name.kernel().clone()).unwrap();
+    let before = tree(dir.path());
+    let error = boot.write_entry(&EntryFile { name, entry }).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    assert!(error.why.contains("upper and lower case"), "{error}");
+    assert_eq!(tree(dir.path()), before);
 }

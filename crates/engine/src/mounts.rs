@@ -1,0 +1,129 @@
+//! Mounts that nobody else sees and that go away by themselves.
+//!
+//! Separate because what is mounted here belongs to one run: it lives in a mount namespace of its own, below a
+//! directory that only root can enter. Must stay true: nothing is ever mounted in the host's namespace, images are
+//! mounted read-only without set-user-ids and devices, and no error path leaves a mount or a directory behind. A power
+//! cut cannot leave anything either, since `/run` does not outlive it.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+
+use crate::cmd::Cmd;
+use crate::error::{Error, IoContext, Result};
+
+/// Namespaces that this process made. A thread that was started in one of them must not make a copy of it: the copy
+/// would hold on to every mount.
+static OURS: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+/// Moves the calling thread, and what it starts later, into a mount namespace of its own, where nothing propagates
+/// out. Does nothing where that has happened already.
+///
+/// Call it before threads are started: a thread that runs already stays outside and does not see our mounts.
+pub fn enter_private_namespace() -> Result<()> {
+    let namespace = || -> Result<(u64, u64)> {
+        let path = Path::new("/proc/thread-self/ns/mnt");
+        let metadata = fs::metadata(path).at("look at", path)?;
+        Ok((metadata.dev(), metadata.ino()))
+    };
+    let mut ours = OURS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if ours.contains(&namespace()?) {
+        return Ok(());
+    }
+    let fail = |error: rustix::io::Errno| {
+        Error::failed("make a private mount namespace", std::io::Error::from(error)).mend("run as root")
+    };
+    crate::sys::unshare_mounts().map_err(fail)?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).map_err(fail)?;
+    ours.push(namespace()?);
+    Ok(())
+}
+
+/// File system of an image to look into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FsImage {
+    Squashfs,
+    Ext4,
+    Xfs,
+}
+
+impl FsImage {
+    /// Type and options for mount: nothing in the image may act or be replayed.
+    fn options(self) -> (&'static str, &'static str) {
+        match self {
+            FsImage::Squashfs => ("squashfs", "ro,loop,nosuid,nodev"),
+            FsImage::Ext4 => ("ext4", "ro,loop,nosuid,nodev,noload"),
+            FsImage::Xfs => ("xfs", "ro,loop,nosuid,nodev,norecovery,nouuid"),
+        }
+    }
+}
+
+/// Something mounted on a directory of its own, unmounted and removed when dropped.
+#[derive(Debug)]
+pub(crate) struct TempMount {
+    path: PathBuf,
+}
+
+impl TempMount {
+    /// Mounts the file system in a file, read-only, in a private namespace.
+    pub(crate) fn image(file: &Path, kind: FsImage) -> Result<TempMount> {
+        enter_private_namespace()?;
+        // Absolute, so that a name beginning with '-' is no option.
+        let file = fs::canonicalize(file).at("find", file)?;
+        let path = new_directory()?;
+        let (fs_type, options) = kind.options();
+        let result = Cmd::new("mount").args(["-t", fs_type, "-o", options]).arg(&file).arg(&path).run();
+        if let Err(error) = result {
+            fs::remove_dir(&path).at("remove", &path)?;
+            return Err(error.into());
+        }
+        Ok(TempMount { path })
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TempMount {
+    fn drop(&mut self) {
+        // Somebody may still have a file open in it: then it goes when that is closed. There is no one to report to.
+        if rustix::mount::unmount(&self.path, UnmountFlags::empty()).is_err() {
+            let _ = rustix::mount::unmount(&self.path, UnmountFlags::DETACH);
+        }
+        // Fails only while it is still mounted, which the line above has ruled out as far as anything can.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// A directory for one mount, below one that only root may enter.
+fn new_directory() -> Result<PathBuf> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let run = Path::new("/run");
+    let parent = if run.is_dir() { run.join("thinroot") } else { std::env::temp_dir().join("thinroot-run") };
+    match fs::DirBuilder::new().mode(0o700).create(&parent) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error).at("create", &parent)?,
+        Ok(()) | Err(_) => {}
+    }
+    let metadata = fs::symlink_metadata(&parent).at("look at", &parent)?;
+    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
+        let why = "it is not a directory of ours that nobody else may enter";
+        return Err(Error::failed(format!("use {}", parent.display()), why));
+    }
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("image-{}-{number}", std::process::id()));
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            // Left by a killed process that had our number.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            other => other.at("create", &path)?,
+        }
+        return Ok(path);
+    }
+}

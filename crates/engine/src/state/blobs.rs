@@ -1,0 +1,64 @@
+//! Contents kept by their SHA-256: what lost a merge, and the originals of what diverged.
+//!
+//! Separate because it outlives every layer. Must stay true: a blob is complete and has the digest of its name, or is
+//! not there.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use thinroot_core::manifest::Digest;
+use thinroot_core::path::TreePath;
+
+use super::source::Checked;
+use crate::durable;
+use crate::error::{IoContext, Result};
+use crate::store::Ensured;
+
+/// Blobs are nobody's business but root's: shadow files are among them.
+const BLOB_MODE: u32 = 0o600;
+
+/// A directory of blobs, `DIR/ab/abcdef…`.
+#[derive(Debug, Clone)]
+pub struct BlobStore {
+    dir: PathBuf,
+}
+
+impl BlobStore {
+    /// The store in a directory, which need not exist yet.
+    pub fn new(dir: &Path) -> Self {
+        BlobStore { dir: dir.into() }
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        self.dir.join(&name[..2]).join(name)
+    }
+
+    /// Whether it has a blob.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// Keeps what `content` gives, which must have this digest; `origin` is for messages.
+    pub fn keep(&self, digest: &Digest, content: &mut dyn Read, origin: &TreePath) -> Result<Ensured> {
+        if self.has(digest) {
+            return Ok(Ensured::Already);
+        }
+        let path = self.path(digest);
+        if let Some(dir) = path.parent() {
+            durable::create_dir_all(dir)?;
+        }
+        durable::write_from(&path, &mut Checked::new(content, *digest, origin), BLOB_MODE)?;
+        Ok(Ensured::Done)
+    }
+
+    /// Opens a blob; none where it is not kept.
+    pub fn open(&self, digest: &Digest) -> Result<Option<File>> {
+        let path = self.path(digest);
+        match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.at("open", &path).map(Some),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Puts one path into the new layer, whatever is in its place.
+//!
+//! Separate from the order of a whole plan. Must stay true: what is right already is not touched, so that applying twice
+//! changes nothing; content is never written into an inode that other names share; a crash between any two calls leaves
+//! something that a second run mends.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use std::os::fd::AsRawFd;
+use thinroot_core::manifest::{Digest, Entry, Kind, Timestamp};
+use thinroot_core::path::TreePath;
+
+use super::source::{Checked, RootContents, digest_of};
+use crate::durable::TEMP_PREFIX;
+use crate::error::{Error, IoContext, Result};
+use crate::tree::content::{Filler, Target};
+use crate::tree::meta;
+use crate::tree::write::{Open, Tree, shown};
+
+/// The new layer while it is written.
+pub(super) struct Place {
+    tree: Tree,
+    pub present: RootContents,
+    filler: Filler,
+    /// Bytes of content written.
+    pub bytes_written: u64,
+}
+
+impl Place {
+    pub fn open(root: &Path) -> Result<Self> {
+        let present = RootContents::open(root)?;
+        Ok(Place { tree: Tree::open(root)?, present, filler: Filler::default(), bytes_written: 0 })
+    }
+
+    /// Looks at a path without following a link; none where it is missing.
+    fn look(&self, path: &TreePath) -> Result<Option<std::fs::Metadata>> {
+        match self.tree.reference(path)? {
+            Some(file) => file.metadata().at("look at", shown(path)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether there is anything.
+    pub fn exists(&self, path: &TreePath) -> Result<bool> {
+        Ok(self.look(path)?.is_some())
+    }
+
+    /// Removes whatever is there, with everything beneath it.
+    pub fn clear(&mut self, path: &TreePath) -> Result<()> {
+        match self.look(path)? {
+            None => Ok(()),
+            Some(found) if found.is_dir() => {
+                for name in self.names(path)? {
+                    let child = path.join(&name).map_err(|why| Error::damaged(format!("remove {path}"), why))?;
+                    self.clear(&child)?;
+                }
+                self.tree.remove_directory(path)
+            }
+            Some(_) => self.tree.unlink(path),
+        }
+    }
+
+    fn names(&self, path: &TreePath) -> Result<Vec<Vec<u8>>> {
+        let dir = self.tree.file(path, Open::Reference)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(&dir, c".", flags, Mode::empty()).at("open directory", shown(path))?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&dir).at("list", shown(path))? {
+            let name = entry.at("list", shown(path))?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a path that was deleted in the old layer. A directory that still holds something stays.
+    pub fn remove(&mut self, path: &TreePath) -> Result<bool> {
+        match self.look(path)? {
+            None => Ok(false),
+            Some(found) if found.is_dir() && !self.names(path)?.is_empty() => Ok(false),
+            Some(found) if found.is_dir() => self.tree.remove_directory(path).map(|()| true),
+            Some(_) => self.tree.unlink(path).map(|()| true),
+        }
+    }
+
+    /// Makes sure that there is a directory.
+    pub fn directory(&mut self, path: &TreePath) -> Result<()> {
+        if self.look(path)?.is_some_and(|found| found.is_dir()) {
+            return Ok(());
+        }
+        self.clear(path)?;
+        self.tree.create(path, &Kind::Directory)
+    }
+
+    /// Makes anything with a content or none, as its entry says. `names` is how many names it will have in the end.
+    pub fn leaf(&mut self, entry: &Entry, names: u64, content: &mut dyn Read) -> Result<()> {
+        if self.is_there(entry, names)? {
+            return self.align(entry);
+        }
+        self.clear(&entry.path)?;
+        if let Kind::File { size, digest, sparse } = entry.kind {
+            self.write(&entry.path, size, digest, sparse, content)?;
+        } else {
+            self.tree.create(&entry.path, &entry.kind)?;
+        }
+        self.align(entry)
+    }
+
+    fn write(
+        &mut self,
+        path: &TreePath,
+        size: u64,
+        digest: Digest,
+        sparse: bool,
+        content: &mut dyn Read,
+    ) -> Result<()> {
+        let file = self.tree.file(path, Open::New)?;
+        let target = Target { path, size, sparse, was_sparse: false };
+        self.bytes_written += self.filler.fill(&file, target, &mut Checked::new(content, digest, path))?.written;
+        Ok(())
+    }
+
+    /// Whether content and number of names are right already.
+    fn is_there(&self, entry: &Entry, names: u64) -> Result<bool> {
+        let Some(found) = self.look(&entry.path)? else { return Ok(false) };
+        if found.nlink() != names {
+            return Ok(false);
+        }
+        let device = |major, minor| found.rdev() == rustix::fs::makedev(major, minor);
+        let is = |wanted: FileType| FileType::from_raw_mode(found.mode()) == wanted;
+        Ok(match &entry.kind {
+            Kind::File { size, digest, .. } => {
+                is(FileType::RegularFile) && found.size() == *size && self.has_digest(&entry.path, digest)?
+            }
+            Kind::Symlink { target } => is(FileType::Symlink) && self.target(&entry.path)? == *target.0,
+            Kind::Fifo => is(FileType::Fifo),
+            Kind::Char { major, minor } => is(FileType::CharacterDevice) && device(*major, *minor),
+            Kind::Block { major, minor } => is(FileType::BlockDevice) && device(*major, *minor),
+            Kind::Directory | Kind::Socket => false,
+        })
+    }
+
+    fn has_digest(&self, path: &TreePath, digest: &Digest) -> Result<bool> {
+        let found = digest_of(&mut self.present.required(path)?).at("read", shown(path))?;
+        Ok(found.0 == *digest)
+    }
+
+    fn target(&self, path: &TreePath) -> Result<Vec<u8>> {
+        let link = self.tree.file(path, Open::Reference)?;
+        let target = rustix::fs::readlinkat(&link, c"", Vec::new()).at("read link", shown(path))?;
+        Ok(target.into_bytes())
+    }
+
+    /// Makes a path another name of `first`.
+    pub fn link(&mut self, first: &TreePath, path: &TreePath) -> Result<()> {
+        let inode = |found: std::fs::Metadata| (found.dev(), found.ino());
+        let wanted = self.look(first)?.map(inode);
+        if wanted.is_some() && self.look(path)?.map(inode) == wanted {
+            return Ok(());
+        }
+        self.clear(path)?;
+        self.tree.link(first, path)
+    }
+
+    /// Gives a path of the image an inode of its own. The old name is parked beside it meanwhile, so that its content is
+    /// not lost where the power fails in between.
+    pub fn detach(&mut self, entry: &Entry) -> Result<()> {
+        let parked = parked_name(&entry.path)?;
+        if self.look(&parked)?.is_none() {
+            if self.look(&entry.path)?.is_none_or(|found| found.nlink() < 2) {
+                return self.align(entry);
+            }
+            self.tree.rename(&entry.path, &parked)?;
+        } else {
+            // An earlier run ended here: what it wrote may be half a file.
+            self.clear(&entry.path)?;
+        }
+        if let Kind::File { size, digest, sparse } = entry.kind {
+            let mut content = self.present.required(&parked)?;
+            self.write(&entry.path, size, digest, sparse, &mut content)?;
+        } else {
+            self.tree.create(&entry.path, &entry.kind)?;
+        }
+        self.tree.unlink(&parked)?;
+        self.align(entry)
+    }
+
+    /// Sets owner, mode, attributes and time.
+    pub fn align(&self, entry: &Entry) -> Result<()> {
+        let inode = self.tree.file(&entry.path, Open::Reference)?;
+        meta::align(inode.as_fd(), &entry.path, &entry.meta)
+    }
+
+    /// Sets the time of a directory back.
+    pub fn time(&self, path: &TreePath, time: Timestamp) -> Result<()> {
+        let Some(dir) = self.tree.reference(path)? else { return Ok(()) };
+        let found = dir.metadata().at("look at", shown(path))?;
+        if (found.mtime(), found.mtime_nsec()) == (time.sec, time.nsec.into()) {
+            return Ok(());
+        }
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: time.sec, tv_nsec: time.nsec.into() },
+        };
+        let inode = format!("/proc/self/fd/{}", dir.as_raw_fd());
+        rustix::fs::utimensat(CWD, &inode, &times, AtFlags::empty()).at("set time of", shown(path))
+    }
+}
+
+fn parked_name(path: &TreePath) -> Result<TreePath> {
+    // Long names are cut: two parked names of one directory must only differ while one of them is parked.
+    let name = path.file_name();
+    let name = [TEMP_PREFIX.as_bytes(), &name[..name.len().min(200)]].concat();
+    let parent = path.parent().unwrap_or_default();
+    parent.join(&name).map_err(|why| Error::damaged(format!("set {path} aside"), why))
+}

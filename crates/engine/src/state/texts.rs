@@ -1,0 +1,58 @@
+//! Reads the three versions of each text that both sides changed, and merges them.
+//!
+//! Separate so that the plan stays pure: what is read here goes into it as a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use sha2::{Digest as _, Sha256};
+use thinroot_core::manifest::{Digest, Manifest};
+use thinroot_core::path::TreePath;
+use thinroot_core::state::TextMerge;
+use thinroot_core::state::text::{MAX_TEXT_BYTES, Merge, is_binary, merge3};
+
+use crate::error::{IoContext, Result};
+use crate::source::Contents;
+use crate::tree::write::shown;
+
+/// Texts of one tree by path; what is larger than a text may be is not among them.
+pub type Texts = BTreeMap<TreePath, Vec<u8>>;
+
+/// Reads texts of one tree. `manifest`, where there is one, tells which name holds the content of a hard link.
+pub fn read_texts(paths: &[TreePath], manifest: Option<&Manifest>, source: &mut dyn Contents) -> Result<Texts> {
+    let holder = |path: &TreePath| {
+        let first = manifest.and_then(|m| m.get(path)).and_then(|entry| entry.hardlink.clone());
+        first.unwrap_or_else(|| path.clone())
+    };
+    let wanted: BTreeSet<TreePath> = paths.iter().map(holder).collect();
+    let mut found = BTreeMap::new();
+    if !wanted.is_empty() {
+        source.contents(&wanted, &mut |path, content| {
+            let mut text = Vec::new();
+            content.take(MAX_TEXT_BYTES + 1).read_to_end(&mut text).at("read", shown(path))?;
+            found.insert(path.clone(), text);
+            Ok(())
+        })?;
+    }
+    let small = |path: &TreePath| found.get(&holder(path)).filter(|text| text.len() as u64 <= MAX_TEXT_BYTES);
+    Ok(paths.iter().filter_map(|path| Some((path.clone(), small(path)?.clone()))).collect())
+}
+
+/// Merges every path that all three trees have a text for. A path without an answer is decided without merging.
+pub fn merge_texts(base: &Texts, local: &Texts, vendor: &Texts) -> BTreeMap<TreePath, TextMerge> {
+    let answer = |(path, b): (&TreePath, &Vec<u8>)| {
+        let (l, n) = (local.get(path)?, vendor.get(path)?);
+        Some((path.clone(), merge(b, l, n)))
+    };
+    base.iter().filter_map(answer).collect()
+}
+
+fn merge(b: &[u8], l: &[u8], n: &[u8]) -> TextMerge {
+    if [b, l, n].into_iter().any(is_binary) {
+        return TextMerge::Binary;
+    }
+    match merge3(b, l, n) {
+        Merge::Clean(text) => TextMerge::Clean { digest: Digest(Sha256::digest(&text).into()), text },
+        Merge::Conflict => TextMerge::Conflict,
+    }
+}
