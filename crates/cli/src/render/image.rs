@@ -34,11 +34,8 @@ mod tests {
 
     #[test]
     fn every_fact_has_its_line() {
-        let kernel = Kernel {
-            version: "6.1".into(),
-            image: TreePath::parse(b"boot/vmlinuz-6.1").unwrap(),
-            initrd: None,
-        };
+        let kernel =
+            Kernel { version: "6.1".into(), image: TreePath::parse(b"boot/vmlinuz-6.1").unwrap(), initrd: None };
         let info = ImageInfo {
             id: "node-2-0".parse().unwrap(),
             digest: Digest([1; 32]),

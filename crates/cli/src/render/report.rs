@@ -6,26 +6,24 @@ use thinroot_engine::execute::Report;
 
 /// The layer a plan makes, where it makes one.
 pub fn new_layer(plan: &Plan) -> Option<&LayerName> {
-    plan.steps.iter().find_map(|step| match step {
-        Step::PublishLayer { layer } => Some(layer),
-        _ => None,
-    })
+    plan.steps.iter().find_map(|step| if let Step::PublishLayer { layer } = step { Some(layer) } else { None })
 }
 
 /// The layer a plan arms, and its tries.
 pub fn armed(plan: &Plan) -> Option<(&LayerName, u8)> {
-    plan.steps.iter().find_map(|step| match step {
-        Step::Arm { layer, tries } => Some((layer, *tries)),
-        _ => None,
-    })
+    plan.steps.iter().find_map(|step| if let Step::Arm { layer, tries } = step { Some((layer, *tries)) } else { None })
 }
 
 /// Layers and bases that a plan removes, in its order.
 pub fn removed(plan: &Plan) -> Vec<String> {
-    let gone = plan.steps.iter().filter_map(|step| match step {
-        Step::RemoveLayer { layer } => Some(format!("layer {layer}")),
-        Step::RemoveBase { base } => Some(format!("base {base}")),
-        _ => None,
+    let gone = plan.steps.iter().filter_map(|step| {
+        if let Step::RemoveLayer { layer } = step {
+            Some(format!("layer {layer}"))
+        } else if let Step::RemoveBase { base } = step {
+            Some(format!("base {base}"))
+        } else {
+            None
+        }
     });
     gone.collect()
 }

@@ -24,7 +24,8 @@ fn head(status: &Status) -> String {
         StoreKind::Simulated => "simulated",
     };
     let space = &status.space;
-    let mut out = format!("store  {kind}, {} free of {}", human(space.data_free_bytes()), human(space.data_total_bytes));
+    let mut out =
+        format!("store  {kind}, {} free of {}", human(space.data_free_bytes()), human(space.data_total_bytes));
     if space.metadata_total_bytes > 0 {
         // In u128 the product cannot overflow.
         let percent = u128::from(space.metadata_used_bytes) * 100 / u128::from(space.metadata_total_bytes);

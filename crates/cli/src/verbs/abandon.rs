@@ -16,11 +16,8 @@ use crate::session::{Mounts, Session};
 pub struct Args {}
 
 /// How it is used.
-pub const GUIDES: &[Guide] = &[Guide {
-    verb: &["abandon"],
-    examples: &[("thinroot abandon", "give an interrupted update up")],
-    exits: ENDS,
-}];
+pub const GUIDES: &[Guide] =
+    &[Guide { verb: &["abandon"], examples: &[("thinroot abandon", "give an interrupted update up")], exits: ENDS }];
 
 /// Does it.
 pub fn run(session: &Session, _args: &Args) -> Result<Answer> {

@@ -78,7 +78,10 @@ pub const GUIDES: &[Guide] = &[
         verb: &["base", "add"],
         examples: &[
             ("thinroot base add oci:/srv/images/node:1.0", "an OCI layout in a directory, tag 1.0"),
-            ("thinroot base add tar:node.tar.zst --as node-1.0-1", "a tree in a tar archive that does not say who it is"),
+            (
+                "thinroot base add tar:node.tar.zst --as node-1.0-1",
+                "a tree in a tar archive that does not say who it is",
+            ),
             ("thinroot base add squashfs:live.squashfs --size 8G --fs xfs", "a live image, on XFS, with 8 GiB of room"),
         ],
         exits: CHANGES,
@@ -134,13 +137,8 @@ fn add(session: &Session, wanted: &ImageArgs, size_bytes: Option<u64>, fs: Optio
     let host = session.host(Mounts::Private)?;
     let change = session.change(&host)?;
     let mut image = session.image(wanted)?;
-    let options = UpdateOptions {
-        from: None,
-        size_bytes,
-        fs: fs.map(Fs::kind),
-        arm: Arm::Later,
-        downgrade: Downgrade::Allow,
-    };
+    let options =
+        UpdateOptions { from: None, size_bytes, fs: fs.map(Fs::kind), arm: Arm::Later, downgrade: Downgrade::Allow };
     let report = change.add_base(&mut image, &options, &session.story)?;
     let base = image.info.id.clone();
     let (exit, text) = match &report {

@@ -49,7 +49,10 @@ pub const GUIDES: &[Guide] = &[Guide {
     exits: &[
         (Exit::Done, Some("it is good")),
         (Exit::Usage, None),
-        (Exit::Refused, Some("it is damaged, hostile, for another architecture, does not boot, or does not say who it is")),
+        (
+            Exit::Refused,
+            Some("it is damaged, hostile, for another architecture, does not boot, or does not say who it is"),
+        ),
     ],
 }];
 

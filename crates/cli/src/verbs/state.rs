@@ -1,6 +1,7 @@
 //! `state`: what updates did with the state of this host.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use thinroot_core::plan::PlanId;
 use thinroot_core::state::{Decision, StatePlan};
 use thinroot_engine::error::{Error, ErrorKind, Result};
 
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::exit::Exit;
 use crate::guide::Guide;
 use crate::render;
@@ -101,11 +102,8 @@ fn show(session: &Session, plan: Option<&PlanId>, paths: &[OsString], all: bool)
     };
     let wanted = |decision: &Decision| paths.is_empty() || paths.iter().any(|path| decision.path.is_within(path));
     let extent = if all { render::state::Extent::Full } else { render::state::Extent::Overview };
-    let text = format!(
-        "plan {id}\n{}{}",
-        render::state::summary(&state),
-        render::state::groups(&state, extent, wanted)
-    );
+    let text =
+        format!("plan {id}\n{}{}", render::state::summary(&state), render::state::groups(&state, extent, wanted));
     state.decisions.retain(wanted);
     Ok(Answer::new(Exit::Done, text, "state", &Body { plan: Some(&id), state: Some(&state) }))
 }
@@ -114,18 +112,22 @@ fn tree_path(text: &OsString) -> Result<TreePath> {
     let raw = text.as_bytes();
     let raw = raw.strip_prefix(b"/").unwrap_or(raw);
     let raw = raw.strip_suffix(b"/").unwrap_or(raw);
-    TreePath::parse(raw)
-        .map_err(|why| Error::new(ErrorKind::Usage, format!("understand path {}", text.display()), why))
+    TreePath::parse(raw).map_err(|why| Error::new(ErrorKind::Usage, format!("understand path {}", text.display()), why))
 }
 
 fn print_kept(session: &Session, digest: &Digest) -> Result<Answer> {
     let host = session.host(Mounts::Private)?;
-    let Some(content) = host.kept(digest)? else {
+    let Some(mut kept) = host.kept(digest)? else {
         let why = "the records do not have it";
         return Err(Error::new(ErrorKind::Usage, format!("print kept content {digest}"), why)
             .mend("'thinroot state show --all' lists what an update kept"));
     };
-    answer::print_raw(&content);
+    let attempted = format!("print kept content {digest}");
+    let copied = std::io::copy(&mut kept, &mut std::io::stdout().lock());
+    match copied.and_then(|_| std::io::stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(Error::failed(attempted, error)),
+        Ok(()) | Err(_) => {}
+    }
     Ok(Answer { exit: Exit::Done, text: String::new(), json: String::new() })
 }
 
