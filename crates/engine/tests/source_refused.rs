@@ -303,6 +303,25 @@ fn file_systems_that_are_damaged_or_none() {
     nothing_is_left(bench.dir.path());
 }
 
+#[test]
+fn an_xfs_copied_while_it_was_written_is_refused() {
+    enter_private_namespace().unwrap();
+    let bench = Bench::new();
+    fs::create_dir(bench.at("tree")).unwrap();
+    images::bootable_tree(&bench.at("tree"), "1");
+    images::raw_image(&bench.at("tree"), &bench.at("xfs"), "xfs");
+    fs::create_dir(bench.at("mnt")).unwrap();
+    run(Cmd::new("mount").args(["-t", "xfs", "-o", "loop"]).arg(bench.at("xfs")).arg(bench.at("mnt")));
+    fs::write(bench.at("mnt/new"), "new").unwrap();
+    run(Cmd::new("sync"));
+    run(Cmd::new("cp").arg("--sparse=always").arg(bench.at("xfs")).arg(bench.at("torn")));
+    run(Cmd::new("umount").arg(bench.at("mnt")));
+    let error = assert_refused("torn", bench.open("raw", "torn"), "the kernel does not mount it");
+    assert!(error.why.contains("read-only") && !error.why.contains('\n'), "{error}");
+    bench.open("raw", "xfs").unwrap();
+    nothing_is_left(bench.dir.path());
+}
+
 /// Whatever went wrong, no mount, loop device or directory of ours is left behind.
 fn nothing_is_left(bench: &Path) {
     let here = bench.to_str().unwrap();
