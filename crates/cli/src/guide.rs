@@ -146,7 +146,7 @@ mod tests {
         for guide in guides() {
             assert!(!guide.examples.is_empty(), "{:?}", guide.verb);
             for (line, _) in guide.examples.iter().filter(|(line, _)| line.starts_with("thinroot")) {
-                let words = line.split_whitespace().take_while(|word| !["|", ">"].contains(word));
+                let words = line.split_whitespace().take_while(|word| !["|", "||", ">"].contains(word));
                 crate::args::Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
             }
         }
