@@ -183,6 +183,7 @@ fn kill_group(group: i32) {
 
 /// A killed group may need a moment until it has let go of its files, so this tries a few times.
 fn remove_tree(path: &Path) {
+    detach_mounts(path);
     for _ in 0..50 {
         match std::fs::remove_dir_all(path) {
             Ok(()) => return,
@@ -191,6 +192,23 @@ fn remove_tree(path: &Path) {
         }
     }
     eprintln!("xtask: could not remove {}: something still uses it", path.display());
+}
+
+/// Takes what is still mounted below off the tree first: removing must never reach through a mount.
+fn detach_mounts(path: &Path) {
+    let Ok(text) = std::fs::read_to_string("/proc/self/mountinfo") else { return };
+    let below = |line: &str| {
+        let point = line.split(' ').nth(4)?.replace("\\040", " ");
+        Path::new(&point).starts_with(path).then_some(point)
+    };
+    let points: Vec<String> = text.lines().filter_map(below).collect();
+    // The last mounted first, as it may lie within another.
+    for point in points.iter().rev() {
+        if let Err(error) = rustix::mount::unmount(point.as_str(), rustix::mount::UnmountFlags::DETACH) {
+            eprintln!("xtask: cannot unmount {point}: {error}; its content would be removed, so everything stays");
+            std::process::exit(1);
+        }
+    }
 }
 
 /// Starts the thread that cleans up on a signal, once.
@@ -252,6 +270,24 @@ mod tests {
             let mut words = l.split_whitespace();
             words.next() != Some(&group.to_string()) || words.next().is_some_and(|s| s.starts_with('Z'))
         })
+    }
+
+    #[test]
+    fn removing_never_reaches_through_a_mount() {
+        let parent = place("mount");
+        let outside = parent.join("outside");
+        std::fs::create_dir_all(&outside).unwrap();
+        std::fs::write(outside.join("precious"), "x").unwrap();
+        let job = JobDir::new(&parent, "x y").unwrap();
+        let point = job.path().join("a b");
+        std::fs::create_dir(&point).unwrap();
+        let status = Command::new("mount").arg("--bind").arg(&outside).arg(&point).status().unwrap();
+        assert!(status.success());
+        let at = job.path().to_path_buf();
+        drop(job);
+        assert!(!at.exists());
+        assert_eq!(std::fs::read_to_string(outside.join("precious")).unwrap(), "x");
+        std::fs::remove_dir_all(parent).unwrap();
     }
 
     #[test]

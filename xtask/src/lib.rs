@@ -13,6 +13,7 @@ pub mod image;
 pub mod job;
 pub mod licences;
 pub mod packages;
+pub mod stage;
 pub mod suite;
 pub mod tidy;
 pub mod verbs;

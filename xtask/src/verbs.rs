@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::Result;
 
+mod demo;
 mod images;
 mod licences;
 mod test;
@@ -13,6 +14,7 @@ mod vm;
 
 const HELP: &str = "\
 cargo xtask VERB
+  demo [--no-vm]     shows an update of a real Debian, with everything built from this tree
   test [--quick|--nightly]
                      builds and runs all tests, those with real LVM in a test kernel
   tidy               checks the rules of the house that the compiler does not know
@@ -32,6 +34,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         "vm" => vm::run(rest),
         "tidy" => tidy::run(rest),
         "licences" => licences::run(rest),
+        "demo" => demo::run(rest),
         "uml" => uml::run(rest),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -333,28 +333,38 @@ mod tests {
         let old = tree(&["lib/libx.so.1.2=old bytes", "doc/a=the same text", "doc/b=kept"]);
         let new = tree(&["lib/libx.so.1.3=new bytes", "share/z=the same text", "doc/b=kept"]);
         let plan = plan(&old, &new);
-        assert_eq!(
-            plan.shape,
-            [
-                Operation::Create(path("share")),
-                rename("lib/libx.so.1.2", "lib/libx.so.1.3"),
-                rename("doc/a", "share/z"),
-            ]
-            .into_iter()
-            .collect::<Vec<_>>()
-            .tap_sort(&plan.shape)
-        );
+        let moves = [
+            rename("lib/libx.so.1.2", "lib/libx.so.1.3"),
+            Operation::Create(path("share")),
+            rename("doc/a", "share/z"),
+        ];
+        assert_eq!(plan.shape, moves);
         assert_eq!(plan.contents, [(path("lib/libx.so.1.3"), Fill::Over { sparse: false })].into());
     }
 
-    trait TapSort {
-        fn tap_sort(self, like: &[Operation]) -> Self;
+    #[test]
+    fn a_file_in_the_way_is_parked() {
+        // The directory "a" becomes a file, and the file "b" a directory that holds what was in "a".
+        let plan = plan(&tree(&["a/x=text", "b=other text"]), &tree(&["a=other text", "b/x=text"]));
+        let (parking, parked) = (path(".thinroot-parking-0"), |n| format!(".thinroot-parking-0/{n}"));
+        let shape = [
+            Operation::CreateParking(parking.clone()),
+            rename("a/x", &parked(0)),
+            rename("b", &parked(1)),
+            Operation::RemoveDirectory(path("a")),
+            rename(&parked(1), "a"),
+            Operation::Create(path("b")),
+            rename(&parked(0), "b/x"),
+            Operation::RemoveDirectory(parking),
+        ];
+        assert_eq!(plan.shape, shape);
+        assert_eq!((plan.contents.len(), plan.links.len()), (0, 0));
     }
-    impl TapSort for Vec<Operation> {
-        /// In the order of `like` where it has the same elements: the order within a phase is free.
-        fn tap_sort(mut self, like: &[Operation]) -> Self {
-            self.sort_by_key(|operation| like.iter().position(|other| other == operation));
-            self
-        }
+
+    #[test]
+    fn files_that_change_places_do_so_in_place() {
+        let plan = plan(&tree(&["a=1", "b=2"]), &tree(&["a=2", "b=1"]));
+        assert_eq!(plan.shape, []);
+        assert_eq!(plan.contents.len(), 2);
     }
 }

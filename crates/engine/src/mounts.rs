@@ -53,12 +53,14 @@ pub(crate) enum FsImage {
 }
 
 impl FsImage {
-    /// Type and options for mount: nothing in the image may act or be replayed.
+    /// Type and options for mount: nothing in the image may act, nothing is written. The loop device of a read-only mount
+    /// is read-only itself, and XFS then refuses a log that would have to be replayed; told `norecovery` it would show the
+    /// torn tree instead. ext4's state is checked before it is mounted, `noload` then only keeps the journal out of it.
     fn options(self) -> (&'static str, &'static str) {
         match self {
             FsImage::Squashfs => ("squashfs", "ro,loop,nosuid,nodev"),
             FsImage::Ext4 => ("ext4", "ro,loop,nosuid,nodev,noload"),
-            FsImage::Xfs => ("xfs", "ro,loop,nosuid,nodev,norecovery,nouuid"),
+            FsImage::Xfs => ("xfs", "ro,loop,nosuid,nodev,nouuid"),
         }
     }
 }
@@ -80,7 +82,12 @@ impl TempMount {
         let result = Cmd::new("mount").args(["-t", fs_type, "-o", options]).arg(&file).arg(&path).run();
         if let Err(error) = result {
             fs::remove_dir(&path).at("remove", &path)?;
-            return Err(error.into());
+            // mount answers in several lines, and the kernel says more in its log than to mount.
+            let answer: Vec<&str> = error.said.split_whitespace().collect();
+            let why = format!("the kernel does not mount it: {}", answer.join(" "));
+            return Err(
+                Error::failed(format!("mount {}", file.display()), why).mend("check the file system; dmesg says more")
+            );
         }
         Ok(TempMount { path })
     }

@@ -12,6 +12,7 @@ pub mod limits;
 mod oci;
 mod open;
 mod reference;
+mod small;
 mod stream;
 mod tar;
 
@@ -65,8 +66,7 @@ impl std::fmt::Debug for Image {
 /// What a kind of source found.
 struct Found {
     manifest: Manifest,
-    /// Contents of the small files that tell about the image.
-    small: BTreeMap<TreePath, Box<[u8]>>,
+    small: small::SmallFiles,
     /// How many programs there are for each machine.
     machines: BTreeMap<content::Machine, usize>,
     source: Box<dyn Contents>,

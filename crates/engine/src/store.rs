@@ -8,7 +8,7 @@
 
 pub mod directory;
 mod filesystem;
-//LVM
+pub mod lvm_thin;
 pub mod mount;
 mod rules;
 

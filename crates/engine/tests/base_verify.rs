@@ -21,6 +21,7 @@ const T1: (i64, u32) = (1_700_000_000, 123_456_789);
 fn sample() -> Tree {
     let mut tree = TreeBuilder::new();
     let plain = || meta(0o644, (0, 0), T1);
+    tree.add(path(""), Kind::Directory, meta(0o755, (0, 0), T1));
     tree.add(path("d"), Kind::Directory, meta(0o755, (0, 0), T1));
     tree.file(path("d/file"), &vec![b'x'; 300_000], false, plain());
     tree.file(path("d/holes"), &[vec![b'x'; 4096], vec![0; 8192]].concat(), true, plain());

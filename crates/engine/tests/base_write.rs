@@ -323,6 +323,34 @@ fn an_interrupted_write_is_completed_by_the_next() {
     }
 }
 
+/// Fails when asked for more than so many contents.
+struct Failing(Tree, usize);
+
+impl Contents for Failing {
+    fn contents(&mut self, wanted: &BTreeSet<TreePath>, take: &mut TakeContent<'_>) -> Result<()> {
+        let some: BTreeSet<TreePath> = wanted.iter().take(self.1).cloned().collect();
+        self.0.contents(&some, take)?;
+        Err(Error::failed("read the archive", "connection lost"))
+    }
+}
+
+#[test]
+fn a_source_that_fails_midway_leaves_what_the_next_write_completes() {
+    let (old, new) = (everything(), everything_next());
+    let volume = LoopVolume::ext4(256 * MIB);
+    for given in 0..8 {
+        let root = volume.root().join(given.to_string());
+        fs::create_dir(&root).unwrap();
+        write(&root, None, &old).unwrap();
+        let mut source = Failing(new.clone(), given);
+        let error = base::write(&root, Some(&old.manifest), &new.manifest, &mut source, &Silent).unwrap_err();
+        assert_eq!(error.to_string(), "read the archive: connection lost");
+        assert_ne!(base::verify(&root, &new.manifest, &Silent).unwrap().0, []);
+        write(&root, None, &new).unwrap();
+        assert_is(&root, &new);
+    }
+}
+
 fn seeds() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20);
     (prop::collection::vec(any::<u8>(), 30..240), edits).prop_map(|(old, edits)| {
@@ -349,6 +377,9 @@ fn any_tree_becomes_any_other_on_disk() {
         prop_assert_eq!(observe(&root), expected(&new));
         let (differences, _) = base::verify(&root, &new.manifest, &Silent).unwrap();
         prop_assert_eq!(differences, []);
+        // As after an interruption: whatever is there is the start.
+        write(&root, None, &old).unwrap();
+        prop_assert_eq!(observe(&root), expected(&old));
         fs::remove_dir_all(&root).unwrap();
         Ok(())
     });

@@ -65,6 +65,9 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         _ => return Err("usage: cargo xtask test [--quick|--nightly]".into()),
     };
     packages::ensure(&[packages::TEST, packages::UML])?;
+    if !rustix::process::getuid().is_root() {
+        println!("test: not root: the tests that mount file systems will fail; run this with sudo to have them pass");
+    }
     let cache = Cache::open()?;
     let all = build()?;
     let (host, kernel): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.place == Place::Host);

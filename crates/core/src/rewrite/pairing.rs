@@ -100,12 +100,14 @@ impl<'a> Side<'a> {
         (dir..self.entries.len()).take_while(move |i| self.entries[*i].path.is_within(path))
     }
 
-    fn subtree_size(&self, dir: usize) -> u64 {
-        self.subtree(dir).map(|i| self.size(i)).sum()
-    }
-
-    fn subtree_digests(&self, dir: usize) -> HashSet<Digest> {
-        self.subtree(dir).filter_map(|i| self.file(i)).map(|(_, digest)| digest).collect()
+    /// Contents and bytes beneath each of these directories, to tell which is most like which. They lie beside each
+    /// other and what is beneath them pairs with nothing else, so that no entry is ever visited twice.
+    fn summaries(&self, directories: &[usize]) -> HashMap<usize, (HashSet<Digest>, u64)> {
+        let summary = |dir: usize| {
+            let files = || self.subtree(dir).filter_map(|i| self.file(i));
+            (files().map(|(_, digest)| digest).collect(), files().map(|(size, _)| size).sum())
+        };
+        directories.iter().map(|dir| (*dir, summary(*dir))).collect()
     }
 }
 
@@ -174,10 +176,10 @@ impl<'a> Pairing<'a> {
             gone.retain(|i| self.new.child(new, self.old.name(*i)).is_none_or(|i| !self.new.is_directory(i)));
             // The old name under the new parent is a path of the plan, so it must be one.
             gone.retain(|i| self.new.entries[new].path.join(self.old.name(*i)).is_ok());
-            let (old, new) = (&self.old, &self.new);
-            open.extend(pair_like_named(old, new, gone, added, &|a, b| {
-                let shared = old.subtree_digests(a).intersection(&new.subtree_digests(b)).count();
-                (Reverse(shared), old.subtree_size(a).abs_diff(new.subtree_size(b)))
+            let (before, after) = (self.old.summaries(&gone), self.new.summaries(&added));
+            open.extend(pair_like_named(&self.old, &self.new, gone, added, &|a, b| {
+                let ((old_digests, old_size), (new_digests, new_size)) = (&before[&a], &after[&b]);
+                (Reverse(old_digests.intersection(new_digests).count()), old_size.abs_diff(*new_size))
             }));
         }
     }

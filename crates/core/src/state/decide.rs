@@ -53,7 +53,7 @@ pub fn plan(
     planner.finish()
 }
 
-/// One path with what the three trees have there. Sockets and whiteouts count as absent.
+/// One path with what the three trees have there. Sockets and whiteouts of the layer count as absent.
 #[derive(Debug, Clone, Copy)]
 struct Case<'a> {
     path: &'a TreePath,
@@ -104,13 +104,12 @@ impl<'a> Planner<'a> {
     }
 
     fn decide(&mut self, path: &'a TreePath) {
-        let base = self.base.get(path).filter(|e| exists(e));
-        let vendor = self.new.get(path).filter(|e| exists(e));
+        let (base, vendor) = (self.base.get(path), self.new.get(path));
         let change = self.delta.changes.get(path);
         let rule = self.policy.rule(path);
         let touched = change.is_some() && rule.treatment != Treatment::Ignored;
         let local = match change {
-            Some(change) if touched => change.entry().filter(|e| exists(e)),
+            Some(change) if touched => change.entry().filter(|e| counts(e, [base, vendor])),
             Some(_) | None => base,
         };
         let case = Case { path, base, local, vendor, touched, needed: self.needed.contains(path) };
@@ -147,10 +146,14 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Whether an entry counts: sockets belong to the process that bound them, and a character device 0:0 is how an overlay
-/// records a deletion.
-fn exists(entry: &Entry) -> bool {
-    !matches!(entry.kind, Kind::Socket | Kind::Char { major: 0, minor: 0 })
+/// Whether an entry of the layer counts: a socket belongs to the process that bound it, unless an image ships it, and
+/// a character device 0:0 is how an overlay records a deletion.
+fn counts(entry: &Entry, images: [Option<&Entry>; 2]) -> bool {
+    match entry.kind {
+        Kind::Socket => images.into_iter().flatten().any(|image| image.kind == Kind::Socket),
+        Kind::Char { major, minor } => (major, minor) != (0, 0),
+        Kind::Directory | Kind::File { .. } | Kind::Symlink { .. } | Kind::Fifo | Kind::Block { .. } => true,
+    }
 }
 
 /// What a row comes to, before it has its id.

@@ -3,6 +3,8 @@
 //! A tree is `path=thing` words: `d` a directory, `f:CONTENT` a file, `l:TARGET` a link, `p` a fifo, `s` a socket; then
 //! `,MODE` and `,uNAME` and `,gNAME` and `,xVALUE` (the attribute user.x) in any order. Missing directories are added.
 
+#![allow(dead_code)] // each test file uses its part
+
 use std::collections::BTreeMap;
 
 use thinroot_core::manifest::*;

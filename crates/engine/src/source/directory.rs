@@ -12,7 +12,8 @@ use thinroot_core::manifest::{Kind, Manifest};
 use thinroot_core::path::TreePath;
 
 use super::content::{ContentReader, Expected};
-use super::draft::{Draft, Drafted, InodeId, Origin, worth_keeping};
+use super::draft::{Draft, Drafted, InodeId, Origin};
+use super::small::worth_keeping;
 use super::{Contents, Found, Stated, TakeContent};
 use crate::error::{Error, IoContext, Result};
 use crate::mounts::TempMount;

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use thinroot_core::manifest::{Accounts, Entry, Kind, Manifest, Meta};
+use thinroot_core::manifest::{Entry, Kind, Manifest, Meta};
 use thinroot_core::path::TreePath;
 
 use super::content::{Facts, Machine};
 use super::limits::{
     MAX_METADATA_BYTES, MAX_PATHS, MAX_SMALL_FILES_BYTES, MAX_TOTAL_BYTES, MAX_XATTR_NAME_BYTES, MAX_XATTR_VALUE_BYTES,
 };
+use super::small::{SmallFiles, accounts};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Reporter};
 use crate::tree::read::MAX_DEPTH;
@@ -74,19 +75,9 @@ pub(super) struct Drafted {
     pub(super) manifest: Manifest,
     /// For each file that holds a content, in path order.
     pub(super) origins: Vec<Origin>,
-    /// Contents of the small files that tell about the image.
-    pub(super) small: BTreeMap<TreePath, Box<[u8]>>,
+    pub(super) small: SmallFiles,
     /// How many programs there are for each machine.
     pub(super) machines: BTreeMap<Machine, usize>,
-}
-
-/// Whether a file's content may be needed to tell about the image: accounts and os-release, under any of the names
-/// that links lead to.
-pub(super) fn worth_keeping(path: &TreePath) -> bool {
-    let name = path.file_name();
-    let parent = path.parent().unwrap_or_default();
-    let account = name.starts_with(b"passwd") || name.starts_with(b"group");
-    name.starts_with(b"os-release") || (account && [&b"etc"[..], b"usr/lib"].contains(&parent.as_bytes()))
 }
 
 impl<'r> Draft<'r> {
@@ -306,7 +297,7 @@ impl<'r> Draft<'r> {
         Ok(Drafted { manifest, origins, small, machines })
     }
 
-    fn small_files(&self) -> BTreeMap<TreePath, Box<[u8]>> {
+    fn small_files(&self) -> SmallFiles {
         let kept = |(path, node): (&TreePath, &Node)| Some((path.clone(), self.inode(node.inode).kept.clone()?));
         self.nodes.iter().filter_map(kept).collect()
     }
@@ -330,53 +321,6 @@ impl std::fmt::Debug for Draft<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Draft({} paths)", self.nodes.len())
     }
-}
-
-fn accounts<'a>(
-    small: &BTreeMap<TreePath, Box<[u8]>>,
-    kind: impl Fn(&TreePath) -> Option<&'a Kind>,
-) -> Result<Accounts> {
-    let table = |name: &[u8]| {
-        let path = TreePath::parse(name).expect("a constant path");
-        match (small_file(small, &path, &kind), kind(&path)) {
-            (Some(text), _) => Ok(Accounts::parse_table(text)),
-            (None, Some(Kind::File { .. })) => {
-                Err(refuse(&path, "it is larger than 1 MiB, or many files share its name"))
-            }
-            (None, _) => Ok(BTreeMap::new()),
-        }
-    };
-    Ok(Accounts { users: table(b"etc/passwd")?, groups: table(b"etc/group")? })
-}
-
-/// The content of a small file, following at most one symbolic link inside the tree.
-pub(super) fn small_file<'s, 'k>(
-    small: &'s BTreeMap<TreePath, Box<[u8]>>,
-    path: &TreePath,
-    kind: impl Fn(&TreePath) -> Option<&'k Kind>,
-) -> Option<&'s [u8]> {
-    let at = match kind(path)? {
-        Kind::Symlink { target } => follow(path, &target.0)?,
-        Kind::File { .. } | Kind::Directory | Kind::Fifo | Kind::Socket => path.clone(),
-        Kind::Char { .. } | Kind::Block { .. } => path.clone(),
-    };
-    small.get(&at).map(|content| &content[..])
-}
-
-/// Where a link leads by its words alone, never above the root.
-fn follow(link: &TreePath, target: &[u8]) -> Option<TreePath> {
-    let parent = link.parent().unwrap_or_default();
-    let mut at: Vec<&[u8]> = if target.starts_with(b"/") { Vec::new() } else { parent.components().collect() };
-    for component in target.split(|b| *b == b'/') {
-        match component {
-            b"" | b"." => {}
-            b".." => {
-                at.pop();
-            }
-            name => at.push(name),
-        }
-    }
-    TreePath::parse(&at.join(&b'/')).ok()
 }
 
 fn check_metadata(path: &TreePath, kind: &Kind, meta: &Meta) -> Result<usize> {

@@ -1,7 +1,7 @@
 //! Images that are file systems: squashfs, also the live layout, and raw ext4 or XFS.
 //!
-//! The kernel reads them, so they are checked before it sees them: the right kind, complete, and clean, because a
-//! read-only mount does not replay a journal and would show a torn tree.
+//! The kernel reads them, so they are checked before it sees them: the right kind, complete, and clean, because nothing
+//! may be replayed and an unreplayed journal is a torn tree. A dirty XFS log the kernel finds itself.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -48,10 +48,7 @@ pub(super) fn read_raw(path: &Path, attempted: &str, reporter: &dyn Reporter) ->
 }
 
 fn mount(path: &Path, kind: FsImage, attempted: &str) -> Result<TempMount> {
-    TempMount::image(path, kind).map_err(|error| {
-        let mend = error.mend.clone().unwrap_or_else(|| "check the image: the kernel could not mount it".into());
-        as_refusal(error.during(attempted)).mend(mend)
-    })
+    TempMount::image(path, kind).map_err(|error| as_refusal(error.during(attempted)))
 }
 
 // Superblock: magic at 0, bytes used at 40, little endian (kernel, fs/squashfs/squashfs_fs.h).

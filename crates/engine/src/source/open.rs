@@ -12,7 +12,7 @@ use thinroot_core::name::ImageId;
 use thinroot_core::path::TreePath;
 
 use super::content::{Machine, as_refusal};
-use super::draft::small_file;
+use super::small::small_file;
 use super::{Found, Image, ImageRef, OpenOptions, Stated, directory, filesystem, oci, tar};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Reporter};

@@ -10,7 +10,8 @@ use thinroot_core::path::TreePath;
 
 use self::members::{End, Member, MemberKind, Members};
 use super::content::{ContentReader, Expected};
-use super::draft::{Draft, Drafted, Hide, Origin, worth_keeping};
+use super::draft::{Draft, Drafted, Hide, Origin};
+use super::small::worth_keeping;
 use super::stream::{Compression, Forward, Slice, open_file};
 use super::{Contents, Found, Stated, TakeContent};
 use crate::error::{Error, ErrorKind, Result};

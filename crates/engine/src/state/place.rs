@@ -141,7 +141,8 @@ impl Place {
             Kind::Fifo => is(FileType::Fifo),
             Kind::Char { major, minor } => is(FileType::CharacterDevice) && device(*major, *minor),
             Kind::Block { major, minor } => is(FileType::BlockDevice) && device(*major, *minor),
-            Kind::Directory | Kind::Socket => false,
+            Kind::Socket => is(FileType::Socket),
+            Kind::Directory => false,
         })
     }
 

@@ -88,7 +88,7 @@ impl Tar {
     }
 }
 
-/// A header in GNU format with mode 0644 or 0755, owner 0, time 1.
+/// A header in GNU format with mode 0644 or 0755, owner 0, time 1; a device is 1:5.
 pub fn header(kind: u8, name: &[u8], link: &[u8], size: u64) -> [u8; 512] {
     let mut header = ::tar::Header::new_gnu();
     {
@@ -102,6 +102,10 @@ pub fn header(kind: u8, name: &[u8], link: &[u8], size: u64) -> [u8; 512] {
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(1);
+    if matches!(kind, b'3' | b'4') {
+        header.set_device_major(1).expect("a GNU header");
+        header.set_device_minor(5).expect("a GNU header");
+    }
     header.set_cksum();
     *header.as_bytes()
 }

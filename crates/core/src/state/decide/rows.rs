@@ -71,7 +71,7 @@ impl<'a> Planner<'a> {
             (None, Some(_), Some(_)) if is_dir(c.local) || is_dir(c.vendor) => 17,
             (None, Some(_), Some(_)) => 4,
             (Some(_), None, None) => 5,
-            (Some(_), None, Some(_)) if is_dir(c.base) && is_dir(c.vendor) && c.needed => 18,
+            (Some(_), None, Some(_)) if is_dir(c.vendor) && c.needed => 18,
             (Some(_), None, Some(_)) => 6 + u8::from(!self.same_bn(c)),
             (Some(_), Some(_), None) if is_dir(c.base) && is_dir(c.local) && c.needed => 19,
             (Some(_), Some(_), None) => 8 + u8::from(!self.same_bl(c)),

@@ -78,16 +78,3 @@ fn a_directory_with_something_in_it_is_replaced_only_from_above() {
     assert!(file(&mut draft, "d/x", 4).unwrap_err().why.contains("which is a file"));
     assert_eq!(lines(draft), ["/ directory 755", "/d 3"]);
 }
-
-#[test]
-fn links_are_followed_by_their_words_and_never_above_the_root() {
-    let rows = [
-        ("etc/os-release", "../usr/lib/os-release", "/usr/lib/os-release"),
-        ("etc/os-release", "/usr/lib/./os-release", "/usr/lib/os-release"),
-        ("etc/os-release", "../../../x", "/x"),
-        ("os-release", "y", "/y"),
-    ];
-    for (link, target, wanted) in rows {
-        assert_eq!(follow(&path(link), target.as_bytes()).unwrap().to_string(), wanted);
-    }
-}

@@ -1,0 +1,513 @@
+//! The LVM store: each volume a thin volume of one pool, a snapshot costs what is written after it.
+//!
+//! Separate because this is the product; everything is done by lvm2's own commands and confined to one volume group.
+//! Must stay true:
+//! - one `lvcreate` makes a volume with its tags, so that no cut leaves one that nobody knows (LVM writes the tags with the
+//!   first metadata version that names the volume);
+//! - publishing and withdrawing commit in one `lvchange`, which is one version of LVM's metadata however many tags it
+//!   changes;
+//! - a sealed base is read-only in LVM's metadata, not activated with the volume group, and inactive unless looked at.
+
+mod heal;
+mod pool;
+mod report;
+mod tags;
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use thinroot_core::inventory::{FsKind, Phase, Role, Volume};
+use thinroot_core::name::VolumeName;
+
+use self::heal::Diagnosis;
+use self::report::Lv;
+use super::filesystem::{self, Ground};
+use super::mount::{self, Medium, MountLine};
+use super::rules;
+use super::{Access, Ensured, Mounted, NewVolume, Store, StoreKind, StoreSurvey};
+use crate::cmd::Cmd;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::fault;
+
+/// Name of the volume that holds our records.
+const RECORDS: &str = "thinroot";
+/// Its size: journals, manifests and set-aside files of some dozen updates; only what is written takes room.
+const RECORDS_BYTES: u64 = 256 << 20;
+
+/// A store in a thin pool.
+#[derive(Debug, Clone)]
+pub struct LvmThinStore {
+    vg: String,
+    pool: String,
+}
+
+/// How large to make a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Room for data.
+    pub data_bytes: u64,
+    /// Room for metadata. A pool whose metadata is full is read-only, and snapshots of changed bases need it: be generous.
+    pub metadata_bytes: u64,
+}
+
+impl LvmThinStore {
+    /// Makes a thin pool in an existing volume group, with the chunk size that keeps layers cheap.
+    ///
+    /// New chunks are not zeroed: file systems never show blocks that they did not write.
+    pub fn make_pool(vg: &str, pool: &str, size: PoolSize) -> Result<()> {
+        check_lvm_name(vg)?;
+        check_lvm_name(pool)?;
+        let cmd = Cmd::new("lvcreate")
+            .args(["-y", "-q", "--type", "thin-pool", "-Zn", "--chunksize", "64k", "-L"])
+            .arg(format!("{}b", size.data_bytes))
+            .arg("--poolmetadatasize")
+            .arg(format!("{}b", size.metadata_bytes))
+            .args(["-n", pool, vg]);
+        act("make pool", &cmd)
+    }
+
+    /// Makes an existing pool a store: it fails instead of waiting when full, and gets a volume for our records.
+    pub fn init(vg: &str, pool: &str) -> Result<Self> {
+        let store = Self::open(vg, pool)?;
+        if !store.pool(&store.look()?)?.fails_when_full {
+            // The default is to queue writes for a minute and fail then: an update would hang with the host on the pool,
+            // instead of failing at its next sync and being undone.
+            let cmd = Cmd::new("lvchange").args(["-q", "--errorwhenfull", "y"]).arg(store.path(pool));
+            act("let the pool fail when full", &cmd)?;
+        }
+        let name: VolumeName = RECORDS.parse().map_err(|error| Error::failed("name the records", error))?;
+        let ready = store.find(&store.look()?, &name)?.is_some_and(|(volume, _)| volume.phase == Phase::Ready);
+        if !ready {
+            store.create(&NewVolume {
+                name: name.clone(),
+                role: Role::Records,
+                fs: FsKind::Ext4,
+                size_bytes: RECORDS_BYTES,
+            })?;
+            store.publish(&name, None)?;
+        }
+        Ok(store)
+    }
+
+    /// Opens a store.
+    pub fn open(vg: &str, pool: &str) -> Result<Self> {
+        check_lvm_name(vg)?;
+        check_lvm_name(pool)?;
+        let store = LvmThinStore { vg: vg.into(), pool: pool.into() };
+        store.pool(&store.look()?)?;
+        Ok(store)
+    }
+
+    /// Everything in the volume group, by one command.
+    fn look(&self) -> Result<Vec<Lv>> {
+        let cmd = Cmd::new("lvs")
+            .args(["--reportformat", "json", "--units", "b", "--nosuffix", "-o", report::COLUMNS])
+            .arg(&self.vg);
+        report::parse(&cmd.run()?).map_err(|why| Error::damaged(format!("understand `{cmd}`"), why))
+    }
+
+    fn pool<'a>(&self, lvs: &'a [Lv]) -> Result<&'a Lv> {
+        lvs.iter().find(|lv| lv.name == self.pool && lv.is_pool).ok_or_else(|| {
+            Error::refused(format!("open the store {}/{}", self.vg, self.pool), "there is no thin pool of this name")
+        })
+    }
+
+    /// Our volumes, sorted, each with what LVM says of it; and what is wrong with the tags of others.
+    fn ours<'a>(&self, lvs: &'a [Lv]) -> (Vec<(Volume, &'a Lv)>, Vec<String>) {
+        let (mut ours, mut findings) = (Vec::new(), Vec::new());
+        for lv in lvs.iter().filter(|lv| lv.pool.as_ref() == Some(&self.pool)) {
+            match tags::volume(lv) {
+                Ok(Some(volume)) => ours.push((volume, lv)),
+                Ok(None) => {}
+                Err(why) => findings.push(why),
+            }
+        }
+        ours.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        (ours, findings)
+    }
+
+    fn find<'a>(&self, lvs: &'a [Lv], name: &VolumeName) -> Result<Option<(Volume, &'a Lv)>> {
+        let Some(lv) = lvs.iter().find(|lv| lv.name == name.as_str()) else { return Ok(None) };
+        let attempted = format!("use {}/{}", self.vg, name.as_str());
+        match tags::volume(lv) {
+            Ok(Some(volume)) if lv.pool.as_ref() == Some(&self.pool) => Ok(Some((volume, lv))),
+            Ok(_) => Err(Error::refused(attempted, "a logical volume of this name exists and is not ours")),
+            Err(why) => Err(Error::damaged(attempted, why)),
+        }
+    }
+
+    fn expect<'a>(&self, lvs: &'a [Lv], attempted: &str, name: &VolumeName) -> Result<(Volume, &'a Lv)> {
+        self.find(lvs, name)?.ok_or_else(|| rules::missing(attempted, name))
+    }
+
+    /// As LVM's commands want it.
+    fn path(&self, lv: &str) -> String {
+        format!("{}/{lv}", self.vg)
+    }
+
+    fn device(&self, name: &VolumeName) -> PathBuf {
+        Path::new("/dev/mapper").join(dm_name(&self.vg, name.as_str()))
+    }
+
+    fn change(&self, what: &str, name: &VolumeName, args: &[&str]) -> Result<()> {
+        act(what, &Cmd::new("lvchange").arg("-q").args(args).arg(self.path(name.as_str())))
+    }
+
+    /// Activates a volume, also one that is skipped when its group is; whether it had to.
+    fn activate(&self, lv: &Lv, name: &VolumeName) -> Result<bool> {
+        if lv.active {
+            return Ok(false);
+        }
+        Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(name.as_str())).run()?;
+        Ok(true)
+    }
+
+    /// Where this process sees the whole volume mounted.
+    fn mounted_at(&self, lv: &Lv, name: &VolumeName) -> Result<Option<MountLine>> {
+        if !lv.active {
+            return Ok(None);
+        }
+        let device = self.device(name);
+        let number = std::fs::metadata(&device).at("read", &device)?.rdev();
+        let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
+        Ok(mount::mounts()?.into_iter().find(|line| line.device == number && line.root == "/"))
+    }
+
+    fn unused(&self, attempted: &str, lv: &Lv, name: &VolumeName) -> Result<()> {
+        if !lv.open {
+            return Ok(());
+        }
+        Err(match self.mounted_at(lv, name)? {
+            Some(line) => rules::busy(attempted, name, &format!("it is mounted at {}", line.point.display())),
+            None => rules::busy(attempted, name, "a process or another mount namespace holds its device open"),
+        })
+    }
+
+    /// What follows the naming of a new volume; done again where a cut left the mark of an unfinished one.
+    fn complete(&self, volume: &NewVolume, making: Making) -> Result<()> {
+        let device = self.device(&volume.name);
+        match making {
+            Making::FileSystem(ground) => filesystem::make(&device, volume.fs, ground)?,
+            Making::OwnUuid => {
+                filesystem::own_uuid(&device, &filesystem::expect(&device)?)?;
+            }
+        }
+        File::open(&device).at("open", &device)?.sync_all().at("fsync", &device)?;
+        self.change("note as finished", &volume.name, &["--deltag", tags::UNFINISHED])
+    }
+
+    fn kernel_status(&self) -> Result<pool::Status> {
+        // Before its first volume a pool is active under its own name, later as the device below that.
+        let layered = tpool(&self.vg, &self.pool);
+        let device =
+            if Path::new("/dev/mapper").join(&layered).exists() { layered } else { dm_name(&self.vg, &self.pool) };
+        let cmd = Cmd::new("dmsetup").args(["status", &device]);
+        pool::parse_status(&cmd.run()?).map_err(|why| Error::damaged(format!("look at pool {}", self.pool), why))
+    }
+}
+
+/// What is left to do after LVM has made a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Making {
+    FileSystem(Ground),
+    OwnUuid,
+}
+
+impl Store for LvmThinStore {
+    fn survey(&self) -> Result<StoreSurvey> {
+        let lvs = self.look()?;
+        let pool = self.pool(&lvs)?;
+        let (ours, mut findings) = self.ours(&lvs);
+        let status = if pool.active { Some(self.kernel_status()?) } else { None };
+        let config =
+            Cmd::new("lvmconfig").args(["--type", "full", "activation/thin_pool_autoextend_threshold"]).run()?;
+        let autoextend = config.trim().split_once('=').and_then(|(_, value)| value.parse().ok());
+        findings.extend(pool::findings(pool, status.as_ref(), autoextend));
+        for (volume, lv) in &ours {
+            if volume.role == Role::Base && volume.phase == Phase::Ready && !lv.read_only {
+                findings.push(format!("the sealed base {} is writable; verify it", lv.name));
+            }
+        }
+        Ok(StoreSurvey {
+            kind: StoreKind::LvmThin,
+            volumes: ours.into_iter().map(|(volume, _)| volume).collect(),
+            space: pool::space(pool, status.as_ref()),
+            findings,
+        })
+    }
+
+    fn create(&self, new: &NewVolume) -> Result<Ensured> {
+        let lvs = self.look()?;
+        if let Some((found, lv)) = self.find(&lvs, &new.name)? {
+            rules::created_before(new, &found)?;
+            if !is_unfinished(lv) {
+                return Ok(Ensured::Already);
+            }
+            self.activate(lv, &new.name)?;
+            self.complete(new, Making::FileSystem(Ground::Used))?;
+            return Ok(Ensured::Done);
+        }
+        let cmd = Cmd::new("lvcreate")
+            .args(["-y", "-q", "-V", &format!("{}b", new.size_bytes), "-T", &self.path(&self.pool)])
+            .args(["-n", new.name.as_str(), "--addtag", tags::STAGING, "--addtag", tags::UNFINISHED])
+            .args(["--addtag", &tags::role(new.role), "--addtag", &tags::fs(new.fs)]);
+        act("create", &cmd)?;
+        self.complete(new, Making::FileSystem(Ground::Empty))?;
+        Ok(Ensured::Done)
+    }
+
+    /// The origin may be in use: device-mapper holds its file system still for the moment. It may also be a volume that
+    /// is not ours, as a host's root is when it is adopted.
+    fn snapshot(&self, origin: &VolumeName, name: &VolumeName, role: Role) -> Result<Ensured> {
+        let lvs = self.look()?;
+        let source = lvs.iter().find(|lv| lv.name == origin.as_str() && lv.pool.as_ref() == Some(&self.pool));
+        let source = source.ok_or_else(|| rules::missing("snapshot", origin))?;
+        let known = tags::volume(source).map_err(|why| Error::damaged(format!("snapshot {}", origin.as_str()), why))?;
+        if is_unfinished(source) {
+            return Err(Error::refused(format!("snapshot {}", origin.as_str()), "its making was not completed"));
+        }
+        let fs = match &known {
+            Some(volume) => volume.fs,
+            None => {
+                self.activate(source, origin)?;
+                filesystem::expect(&self.device(origin))?.fs
+            }
+        };
+        let new = NewVolume { name: name.clone(), role, fs, size_bytes: source.size_bytes };
+        if let Some((found, lv)) = self.find(&lvs, name)? {
+            rules::snapshot_taken_before(origin, role, &found)?;
+            if !is_unfinished(lv) {
+                return Ok(Ensured::Already);
+            }
+            self.activate(lv, name)?;
+            self.complete(&new, Making::OwnUuid)?;
+            return Ok(Ensured::Done);
+        }
+        let unfinished = role == Role::Layer && fs == FsKind::Ext4;
+        let mut cmd = Cmd::new("lvcreate")
+            .args(["-y", "-q", "-s", "-kn", "-prw", "-n", name.as_str(), "--addtag", tags::STAGING])
+            .args(["--addtag", &tags::role(role), "--addtag", &tags::fs(fs)]);
+        if unfinished {
+            cmd = cmd.args(["--addtag", tags::UNFINISHED]);
+        }
+        act("snapshot", &cmd.arg(self.path(origin.as_str())))?;
+        if unfinished {
+            self.complete(&new, Making::OwnUuid)?;
+        }
+        Ok(Ensured::Done)
+    }
+
+    fn publish(&self, name: &VolumeName, image_digest: Option<&str>) -> Result<Ensured> {
+        let lvs = self.look()?;
+        let (found, lv) = self.expect(&lvs, "publish", name)?;
+        if rules::publishing(&found, image_digest)? == Ensured::Already {
+            return Ok(Ensured::Already);
+        }
+        if is_unfinished(lv) {
+            return Err(Error::refused(format!("publish {}", name.as_str()), "its making was not completed")
+                .mend("create it again"));
+        }
+        self.unused("publish", lv, name)?;
+        let Some(digest) = image_digest else {
+            self.change("publish", name, &["--deltag", tags::STAGING])?;
+            return Ok(Ensured::Done);
+        };
+        self.activate(lv, name)?;
+        filesystem::check(&self.device(name), found.fs)?;
+        // Before the commit, so that nothing can fail after it.
+        self.change("deactivate", name, &["-an"])?;
+        if !lv.read_only {
+            self.change("make read-only", name, &["-pr", "-ky"])?;
+        }
+        self.change("publish", name, &["--deltag", tags::STAGING, "--addtag", &tags::image(digest)])?;
+        Ok(Ensured::Done)
+    }
+
+    fn withdraw(&self, name: &VolumeName) -> Result<Ensured> {
+        let lvs = self.look()?;
+        let (found, lv) = self.expect(&lvs, "withdraw", name)?;
+        let ready = found.phase == Phase::Ready;
+        if ready {
+            self.unused("withdraw", lv, name)?;
+            let image = found.image_digest.as_deref().map(tags::image);
+            let mut args = vec!["--addtag", tags::STAGING];
+            args.extend(image.iter().flat_map(|tag| ["--deltag", tag]));
+            self.change("withdraw", name, &args)?;
+        }
+        // Also where it was staging already: the power may have gone just here.
+        if lv.read_only {
+            self.change("make writable", name, &["-prw", "-kn"])?;
+        }
+        Ok(if ready { Ensured::Done } else { Ensured::Already })
+    }
+
+    fn remove(&self, name: &VolumeName) -> Result<Ensured> {
+        let lvs = self.look()?;
+        let Some((found, lv)) = self.find(&lvs, name)? else { return Ok(Ensured::Already) };
+        rules::removable(&found)?;
+        self.unused("remove", lv, name)?;
+        act("remove", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(name.as_str())))?;
+        Ok(Ensured::Done)
+    }
+
+    /// A volume that is mounted already (the booted layer at `/`) is shown a second time for inspection.
+    fn mount(&self, name: &VolumeName, access: Access) -> Result<Mounted> {
+        let lvs = self.look()?;
+        let (found, lv) = self.expect(&lvs, "mount", name)?;
+        let manner = mount::manner(&found, access)?;
+        if is_unfinished(lv) {
+            return Err(Error::refused(format!("mount {}", name.as_str()), "its making was not completed")
+                .mend("create it again"));
+        }
+        if let Some(line) = self.mounted_at(lv, name)? {
+            match (access, found.role) {
+                (Access::Inspect, _) => return mount::bind(name.as_str(), &line.point, true, Box::new(|_| Ok(()))),
+                // Our own records are mounted by the running layer, and written by every run.
+                (Access::WriteLayer, Role::Records) => {
+                    return mount::bind(name.as_str(), &line.point, false, Box::new(|_| Ok(())));
+                }
+                (Access::WriteBase | Access::WriteLayer, _) => {}
+            }
+        }
+        self.unused("mount", lv, name)?;
+        if manner.writes() && lv.read_only {
+            // Its publishing or withdrawing was cut off.
+            self.change("make writable", name, &["-prw", "-kn"])?;
+        }
+        let activated = self.activate(lv, name)?;
+        let asleep = activated && found.role == Role::Base && found.phase == Phase::Ready;
+        let (store, base) = (self.clone(), name.clone());
+        let after = move |_| {
+            if asleep {
+                // Only tidiness: a sealed base that stays active, because somebody looks at it too, is as read-only.
+                let _ = store.change("deactivate", &base, &["-an"]);
+            }
+            Ok(())
+        };
+        mount::mount(&found, Medium::Device(self.device(name)), &manner, Box::new(after))
+    }
+
+    /// Leaves a sealed base active: nobody could say when its reader is done.
+    fn raw(&self, name: &VolumeName) -> Result<File> {
+        let lvs = self.look()?;
+        let (_, lv) = self.expect(&lvs, "open", name)?;
+        self.activate(lv, name)?;
+        let device = self.device(name);
+        File::open(&device).at("open", &device)
+    }
+
+    /// The mapper path for initramfs-tools, which activates what it names; `rd.lvm.lv` for dracut.
+    fn kernel_root(&self, name: &VolumeName) -> Result<String> {
+        let lvs = self.look()?;
+        self.expect(&lvs, "boot", name)?;
+        Ok(format!("root={} rd.lvm.lv={}", self.device(name).display(), self.path(name.as_str())))
+    }
+
+    fn heal(&self) -> Result<Vec<String>> {
+        let mut lvs = self.look()?;
+        if !self.pool(&lvs)?.active {
+            Cmd::new("lvchange").args(["-q", "-ay"]).arg(self.path(&self.pool)).run()?;
+            lvs = self.look()?;
+        }
+        let pool = self.pool(&lvs)?;
+        let (ours, _) = self.ours(&lvs);
+        let mut done = Vec::new();
+        let mut looked_at = None;
+        match heal::diagnose(&self.vg, pool, self.kernel_status()?.transaction_id, &lvs, &ours) {
+            Diagnosis::Sound => {}
+            Diagnosis::CutCreation { volume, pool_count, lvm_count } => {
+                done.push(self.end_cut_creation(&volume, pool_count, lvm_count)?);
+                looked_at = Some(volume.name);
+            }
+            Diagnosis::Beyond(words) => return Ok(vec![words]),
+        }
+        for volume in heal::doubtful(&ours).filter(|volume| Some(&volume.name) != looked_at.as_ref()) {
+            if !self.has_device(volume)? {
+                done.push(self.remove_without_device(volume)?);
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl LvmThinStore {
+    fn end_cut_creation(&self, volume: &Volume, pool_count: u64, lvm_count: u64) -> Result<String> {
+        let name = volume.name.as_str();
+        if !self.has_device(volume)? {
+            return self.remove_without_device(volume);
+        }
+        let message = format!("set_transaction_id {pool_count} {lvm_count}");
+        let cmd = Cmd::new("dmsetup").args(["message", &tpool(&self.vg, &self.pool), "0", &message]);
+        act("complete the cut creation", &cmd)?;
+        Ok(format!("completed the creation of {name}, which was interrupted"))
+    }
+
+    /// Whether the pool has the device that LVM says it has. Leaves the volume active if so.
+    fn has_device(&self, volume: &Volume) -> Result<bool> {
+        let cmd = Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(volume.name.as_str()));
+        match cmd.run() {
+            Ok(_) => Ok(true),
+            Err(error) if heal::lacks_device(&error.said) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove_without_device(&self, volume: &Volume) -> Result<String> {
+        let name = volume.name.as_str();
+        if volume.phase == Phase::Ready {
+            return Ok(format!(
+                "{name} has no device in the pool although it counts as ready: its data is lost. Remove it with \
+                 `lvremove {}` once no boot entry names it",
+                self.path(name)
+            ));
+        }
+        act("remove without device", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(name)))?;
+        Ok(format!("removed {name}, whose creation was interrupted before it had any content"))
+    }
+}
+
+fn is_unfinished(lv: &Lv) -> bool {
+    lv.tags.iter().any(|tag| tag == tags::UNFINISHED)
+}
+
+/// Runs a command that changes something, between its two fault points.
+fn act(what: &str, cmd: &Cmd) -> Result<()> {
+    fault::point(&format!("lvm: before {what}"))?;
+    cmd.run()?;
+    fault::point(&format!("lvm: after {what}"))
+}
+
+/// Name of a logical volume's device: device-mapper joins with `-` and doubles each one inside a name.
+fn dm_name(vg: &str, lv: &str) -> String {
+    format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
+}
+
+/// Name of the device that is the pool itself.
+fn tpool(vg: &str, pool: &str) -> String {
+    format!("{}-tpool", dm_name(vg, pool))
+}
+
+/// Refuses what LVM would take for an option or a path (lvm(8), "Valid names").
+fn check_lvm_name(name: &str) -> Result<()> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "_.+-".contains(c);
+    if name.is_empty() || name.starts_with('-') || name.starts_with('.') || !name.chars().all(legal) {
+        let attempted = format!("use the LVM name {name:?}");
+        return Err(Error::new(ErrorKind::Usage, attempted, "LVM allows only ASCII letters, digits and '_.+-'"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_mangled_like_device_mapper_does() {
+        assert_eq!(dm_name("vg-0", "node-1-0+1"), "vg--0-node--1--0+1");
+        assert_eq!(tpool("vg0", "pool"), "vg0-pool-tpool");
+        for bad in ["", "-a", "../x", "a b", "a/b"] {
+            assert_eq!(check_lvm_name(bad).unwrap_err().kind, ErrorKind::Usage, "{bad}");
+        }
+    }
+}
