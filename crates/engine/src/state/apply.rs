@@ -48,6 +48,13 @@ pub struct ApplyStats {
     pub bytes_written: u64,
 }
 
+/// In one line.
+impl std::fmt::Display for ApplyStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} paths put, {} removed, {} originals and losers kept", self.put, self.removed, self.kept)
+    }
+}
+
 /// Carries out every decision of `plan`. A blocked plan is refused.
 pub fn apply(plan: &StatePlan, roots: Roots<'_>, kept: &BlobStore) -> Result<ApplyStats> {
     if plan.blocked {
