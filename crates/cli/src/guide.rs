@@ -32,6 +32,7 @@ pub const CHANGES: &[(Exit, Option<&str>)] = &[
     (Exit::Failed, None),
     (Exit::Usage, None),
     (Exit::Refused, None),
+    (Exit::Findings, None),
     (Exit::Busy, None),
     (Exit::Interrupted, None),
 ];

@@ -1,8 +1,10 @@
 //! One run of the program: the options of every verb, the story, and the way to the host and to images.
 
+use std::path::PathBuf;
+
 use thinroot_core::image::Arch;
 use thinroot_core::name::ImageId;
-use thinroot_engine::error::{Error, ErrorKind, Result};
+use thinroot_engine::error::{Error, ErrorKind, IoContext, Result};
 use thinroot_engine::host::{Change, Host, Place};
 use thinroot_engine::mounts;
 use thinroot_engine::progress::{Event, Reporter};
@@ -87,11 +89,34 @@ impl Session {
     }
 }
 
-/// Understands where an image is.
+/// Understands where an image is. The place is made absolute: it is recorded, and read again from wherever a later
+/// `resume` or `update` is run.
 pub fn parse_image(text: &str) -> Result<ImageRef> {
-    text.parse()
+    let absolute = |path: PathBuf| std::path::absolute(&path).at("make absolute", &path);
+    Ok(match text.parse()? {
+        ImageRef::Dir(path) => ImageRef::Dir(absolute(path)?),
+        ImageRef::Tar(path) => ImageRef::Tar(absolute(path)?),
+        ImageRef::Squashfs(path) => ImageRef::Squashfs(absolute(path)?),
+        ImageRef::Raw(path) => ImageRef::Raw(absolute(path)?),
+        ImageRef::Oci(path, tag) => ImageRef::Oci(absolute(path)?, tag),
+        ImageRef::OciArchive(path, tag) => ImageRef::OciArchive(absolute(path)?, tag),
+    })
 }
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_images_are_recorded_so_that_they_are_found_from_anywhere() {
+        let here = std::env::current_dir().unwrap().display().to_string();
+        assert_eq!(parse_image("tar:x.tar").unwrap().to_string(), format!("tar:{here}/x.tar"));
+        assert_eq!(parse_image("oci:a/b:1.0").unwrap().to_string(), format!("oci:{here}/a/b:1.0"));
+        assert_eq!(parse_image("dir:/srv/tree").unwrap().to_string(), "dir:/srv/tree");
+        assert_eq!(parse_image("/srv/tree").unwrap_err().kind, ErrorKind::Usage);
+    }
 }

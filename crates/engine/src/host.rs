@@ -6,6 +6,7 @@
 mod carry;
 mod change;
 mod examine;
+mod history;
 mod place;
 mod preview;
 mod status;

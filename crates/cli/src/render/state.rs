@@ -159,7 +159,13 @@ fn kept_line(kept: &Kept) -> String {
         Side::Local => "the layer's content",
         Side::Vendor => "the new image's content",
     };
-    format!("kept: {side}, {}, thinroot state show --kept {}", crate::size::human(kept.size_bytes), kept.digest)
+    format!("kept: {side}, {}, SHA-256 {}", crate::size::human(kept.size_bytes), kept.digest)
+}
+
+/// How to get at what lost, where anything did.
+pub fn hint(plan: &StatePlan) -> &'static str {
+    let lost = plan.decisions.iter().any(|decision| decision.level.is_finding() && !decision.kept.is_empty());
+    if lost { "a kept content is printed by: thinroot state show --kept SHA256\n" } else { "" }
 }
 
 #[cfg(test)]
@@ -206,7 +212,7 @@ conflicts: both sides changed it, the loser is kept (1)
   /etc/hosts: both changed the content
       content: the layer's; the image has 120 bytes
       attribute security.selinux: the image's
-      kept: the new image's content, 120 B, thinroot state show --kept {}
+      kept: the new image's content, 120 B, SHA-256 {}
 to note (1)
   /usr/bin/x: changed outside the state scope, not carried
 merged from both sides (1)
@@ -219,6 +225,8 @@ of no single path (1)
             "ab".repeat(32)
         );
         assert_eq!(groups(&plan(), Extent::Overview, |_| true), expected);
+        assert_eq!(hint(&plan()), "a kept content is printed by: thinroot state show --kept SHA256\n");
+        assert_eq!(hint(&StatePlan::default()), "");
         assert_eq!(summary(&plan()), "state: 1 carried, 1 merged, 1 conflict, 2 to note\n");
         let full = groups(&plan(), Extent::Full, |_| true);
         assert!(full.contains("as the image has it (1)\n  /etc/same: both made the same change\n"), "{full}");

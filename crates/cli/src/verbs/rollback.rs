@@ -4,6 +4,7 @@ use serde::Serialize;
 use thinroot_core::name::LayerName;
 use thinroot_engine::error::Result;
 use thinroot_engine::execute::Report;
+use thinroot_engine::host::ArmedStatus;
 
 use crate::answer::Answer;
 use crate::exit::Exit;
@@ -37,6 +38,8 @@ pub const GUIDES: &[Guide] = &[Guide {
 
 #[derive(Serialize)]
 struct Body<'a> {
+    default: Option<&'a LayerName>,
+    armed: Option<&'a ArmedStatus>,
     report: &'a Report,
 }
 
@@ -44,7 +47,16 @@ struct Body<'a> {
 pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let host = session.host(Mounts::Private)?;
     let report = session.change(&host)?.rollback(args.to.as_ref(), &session.story)?;
-    let done = report.plan.steps.iter().map(|step| format!("done: {step}\n")).collect::<String>();
-    let text = done + &render::report::findings(&report);
-    Ok(Answer::new(Exit::of_report(&report), text, "rollback", &Body { report: &report }))
+    let status = host.status()?;
+    let body = Body { default: status.default.as_ref(), armed: status.armed.as_ref(), report: &report };
+    let text = what_boots(body.default, body.armed) + &render::report::findings(&report);
+    Ok(Answer::new(Exit::of_report(&report), text, "rollback", &body))
+}
+
+fn what_boots(default: Option<&LayerName>, armed: Option<&ArmedStatus>) -> String {
+    match (armed, default) {
+        (Some(ArmedStatus { layer, tries_left }), _) => format!("boot entry of {layer} armed, {tries_left} tries\n"),
+        (None, Some(layer)) => format!("{layer} boots next: it is the default, and nothing is armed\n"),
+        (None, None) => "nothing boots: no layer is armed or the default\n".into(),
+    }
 }

@@ -102,10 +102,14 @@ fn show(session: &Session, plan: Option<&PlanId>, paths: &[OsString], all: bool)
     };
     let wanted = |decision: &Decision| paths.is_empty() || paths.iter().any(|path| decision.path.is_within(path));
     let extent = if all { render::state::Extent::Full } else { render::state::Extent::Overview };
-    let text =
-        format!("plan {id}\n{}{}", render::state::summary(&state), render::state::groups(&state, extent, wanted));
+    let text = [
+        format!("plan {id}\n"),
+        render::state::summary(&state),
+        render::state::groups(&state, extent, wanted),
+        render::state::hint(&state).into(),
+    ];
     state.decisions.retain(wanted);
-    Ok(Answer::new(Exit::Done, text, "state", &Body { plan: Some(&id), state: Some(&state) }))
+    Ok(Answer::new(Exit::Done, text.concat(), "state", &Body { plan: Some(&id), state: Some(&state) }))
 }
 
 fn tree_path(text: &OsString) -> Result<TreePath> {

@@ -241,6 +241,7 @@ fn done(host: &Host, report: &Report) -> Result<Answer> {
     if let Some(state) = &state {
         text += &render::state::summary(state);
         text += &render::state::groups(state, Extent::Findings, |_| true);
+        text += render::state::hint(state);
     } else {
         text += &report::findings(report);
     }

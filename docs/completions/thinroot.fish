@@ -1,0 +1,204 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_thinroot_global_optspecs
+    string join \n store= boot-dir= json q/quiet h/help V/version
+end
+
+function __fish_thinroot_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_thinroot_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_thinroot_using_subcommand
+    set -l cmd (__fish_thinroot_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c thinroot -n "__fish_thinroot_needs_command" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_needs_command" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_needs_command" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_needs_command" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_needs_command" -s V -l version -d 'Print version'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "status" -d 'Show bases, layers, what boots, room and findings'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "init" -d 'Make an empty store'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "base" -d 'Bases: the sealed, read-only volumes that each hold one image'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "layer" -d 'Layers: writable snapshots of a base that can be booted'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "update" -d 'Bring an image beside what runs, carry the state across, and arm it'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "rollback" -d 'Arm another layer: go back, or forward again'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "resume" -d 'Finish a plan that was interrupted'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "abandon" -d 'Undo a plan that was interrupted'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "prune" -d 'Remove layers and bases that no rule keeps'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "check" -d 'Check that this host is as it must be'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "bless" -d 'Declare a booted layer good'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "image" -d 'Images: what a publisher releases'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "state" -d 'State: how a layer differs from its base, and what updates made of it'
+complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand status" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -f -a "list" -d 'List the bases'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -f -a "add" -d 'Keep an image as a base'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -f -a "verify" -d 'Read bases again and compare them with what was recorded'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -f -a "remove" -d 'Remove a base that no layer needs'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l as -d 'Who the image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l size -d 'Size of the new base, such as 8G [default: what the content needs and room to grow]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l fs -d 'File system of the new base [default: that of the base it is written over, else ext4]' -r -f -a "ext4\t''
+xfs\t''"
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "list" -d 'List the layers'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "fork" -d 'Make a layer from a base or from another layer'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "remove" -d 'Remove layers'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "mount" -d 'Mount a layer at a directory and leave it mounted'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "shell" -d 'Run a command, or a shell, with a layer as its root'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "pin" -d 'Keep a base or layer whatever the rules say'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l read-only -d 'Mount it so that nothing can be written'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l remove -d 'Take the pin away'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l as -d 'Who the image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l from -d 'The layer whose state is carried [default: the booted one, else the default]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l size -d 'Size of the new base, such as 8G [default: what the content needs, and no less than now]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l fs -d 'File system of the new base [default: that of the base it is written over, else ext4]' -r -f -a "ext4\t''
+xfs\t''"
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l check -d 'Only say whether there is something to do: exit code 10 if so'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l plan -d 'Show everything that would happen, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l stage-only -d 'Do everything but arm the new layer'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l allow-downgrade -d 'Let an older version replace a newer one'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l to -d 'The layer to boot [default: the one to go back to]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l keep -d 'How many of the newest layers of each image name stay anyway' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l plan -d 'Show what would be removed, and remove nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand check" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand check" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand check" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand check" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -f -a "inspect" -d 'Read an image and say what it is'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l as -d 'Who the image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -f -a "show" -d 'Show what an update carried, merged and set aside, and why'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l path -d 'Only this path and what lies beneath it; may be given more than once' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l kept -d 'Print the kept content with this SHA-256 to stdout, and nothing else' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l all -d 'Show every decision, also those where the image\'s version came in without a loss'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
