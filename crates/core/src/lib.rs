@@ -4,7 +4,7 @@
 //! times come in as values, and plans go out as values. `cargo xtask tidy` checks that.
 //!
 //! Reading order: [`name`] and [`path`] (the words), [`manifest`] and [`image`] (what an image is), [`inventory`] (what a
-//! host looks like).
+//! host looks like), [`state`] (what a layer keeps when its image changes).
 
 pub mod image;
 pub mod inventory;
