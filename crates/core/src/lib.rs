@@ -7,6 +7,7 @@
 //! host looks like), [`plan`] (what will be done), [`journal`] (how far it got), [`rewrite`] (how one base becomes the
 //! next), [`state`] (what is carried), [`boot`] (what starts it, and what may go).
 //! host looks like), [`boot`] (what starts it, and what may go), [`audit`] (what must hold).
+//! host looks like), [`state`] (what a layer keeps when its image changes).
 
 pub mod audit;
 pub mod boot;

@@ -150,6 +150,24 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Bytes of content; 0 for everything that is no regular file.
+    pub fn content_bytes(&self) -> u64 {
+        match self {
+            Kind::File { size, .. } => *size,
+            Kind::Directory | Kind::Symlink { .. } | Kind::Fifo | Kind::Socket => 0,
+            Kind::Char { .. } | Kind::Block { .. } => 0,
+        }
+    }
+
+    /// Digest of the content; none for everything that is no regular file.
+    pub fn digest(&self) -> Option<Digest> {
+        match self {
+            Kind::File { digest, .. } => Some(*digest),
+            Kind::Directory | Kind::Symlink { .. } | Kind::Fifo | Kind::Socket => None,
+            Kind::Char { .. } | Kind::Block { .. } => None,
+        }
+    }
+
     /// One word for messages.
     pub fn word(&self) -> &'static str {
         match self {
@@ -305,11 +323,7 @@ impl Manifest {
 
     /// Bytes of all file contents, each hard-link group counted once.
     pub fn content_bytes(&self) -> u64 {
-        let size = |entry: &Entry| match entry.kind {
-            Kind::File { size, .. } if entry.hardlink.is_none() => size,
-            Kind::File { .. } | Kind::Directory | Kind::Symlink { .. } | Kind::Fifo | Kind::Socket => 0,
-            Kind::Char { .. } | Kind::Block { .. } => 0,
-        };
-        self.entries.iter().map(size).sum()
+        let holders = self.entries.iter().filter(|entry| entry.hardlink.is_none());
+        holders.map(|entry| entry.kind.content_bytes()).sum()
     }
 }

@@ -127,8 +127,11 @@ fn every_row_for_every_type() {
     }
 }
 
-/// Trees where one path's decision depends on another's: base, layer, new, then `path: decision` of each one recorded.
-const TREES: &[(&str, &str, &str, &[(&str, &str)])] = &[
+/// Base, layer, new, then path and decision of some paths.
+type TreeCase = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Trees where one path's decision depends on another's.
+const TREES: &[TreeCase] = &[
     // 15: the image makes a file of a directory that has local files.
     ("etc/x=d etc/x/v=f:v", "etc/x/v=f:v etc/x/mine=f:l", "etc/x=f:n", &[("etc/x/mine", "15 leave block")]),
     ("etc/x/v=f:v", "etc/x/v=f:l", "etc/x=l:elsewhere", &[("etc/x/v", "15 leave block")]),

@@ -84,7 +84,9 @@ pub(crate) fn abandon(host: &Host, open: Journal, reporter: &dyn Reporter) -> Re
     if execution.plan().purpose == Purpose::Retire {
         return execution.finish_begun_removals();
     }
-    execution.findings.push("the plan was past its commit point and has been finished; 'thinroot rollback' goes back".into());
+    execution
+        .findings
+        .push("the plan was past its commit point and has been finished; 'thinroot rollback' goes back".into());
     execution.forward()
 }
 

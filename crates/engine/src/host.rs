@@ -79,6 +79,11 @@ impl Host {
         }
     }
 
+    /// Its records.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
     /// Takes the lock, heals, sweeps. Whatever was healed or swept is said in words.
     pub fn change(&self) -> Result<Change<'_>> {
         Change::begin(self)
@@ -97,11 +102,8 @@ impl Host {
 
     /// The inventory as far as it can be told; a damaged selection counts as none.
     fn inventory_from(&self, volumes: Vec<Volume>, pool: Space, boot: &BootSurvey) -> Result<Inventory> {
-        let room = Room {
-            pool,
-            boot_free_bytes: boot.space.free_bytes,
-            records_free_bytes: self.records.free_bytes()?,
-        };
+        let room =
+            Room { pool, boot_free_bytes: boot.space.free_bytes, records_free_bytes: self.records.free_bytes()? };
         let selection = match &boot.selection {
             SelectionFile::Present(selection) => selection.clone(),
             SelectionFile::Absent | SelectionFile::Damaged(_) => Selection::default(),
@@ -138,8 +140,16 @@ impl Host {
                     inventory.volumes.iter().filter(|v| v.role == role).map(|v| v.name.as_str()).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
                 let word = role.as_str();
-                Err(Error::new(ErrorKind::Usage, format!("look up {word} {name}"), format!("this store has no such {word}"))
-                    .mend(if known.is_empty() { format!("it has no {word} at all") } else { format!("it has: {known}") }))
+                Err(Error::new(
+                    ErrorKind::Usage,
+                    format!("look up {word} {name}"),
+                    format!("this store has no such {word}"),
+                )
+                .mend(if known.is_empty() {
+                    format!("it has no {word} at all")
+                } else {
+                    format!("it has: {known}")
+                }))
             }
         }
     }

@@ -24,7 +24,7 @@ use thinroot_core::manifest::Manifest;
 use thinroot_core::name::ImageId;
 use thinroot_core::path::TreePath;
 
-pub use self::directory::tree_contents;
+pub use self::directory::{manifest_of_tree, tree_contents};
 pub use self::reference::ImageRef;
 use crate::error::Result;
 

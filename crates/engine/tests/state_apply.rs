@@ -110,7 +110,6 @@ fn a_whole_update() {
         file(tree, "etc/d/only-mode", z);
         file(tree, "etc/linked", "group");
     }
-    let mut l = l;
     l.add(path("etc/pipe"), Kind::Fifo, meta(0o600, (3, 3), T2));
     let target = LinkTarget(b"merged.conf"[..].into());
     l.add(path("etc/removed-here"), Kind::Symlink { target }, meta(0o777, (0, 0), T2));

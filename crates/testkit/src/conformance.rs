@@ -39,7 +39,9 @@ pub fn store(make: &dyn Fn() -> Box<dyn Store>) {
 /// Withdraws and removes every volume; snapshots before what they were taken from.
 pub fn clear(store: &dyn Store) {
     for volume in store.survey().expect("survey").volumes.iter().rev() {
-        store.withdraw(&volume.name).expect("withdraw");
+        if volume.phase == Phase::Ready {
+            store.withdraw(&volume.name).expect("withdraw");
+        }
         store.remove(&volume.name).expect("remove");
     }
 }

@@ -1,8 +1,9 @@
 //! Strict simulated host, fault points, builders and conformance suites for thinroot's tests.
 
 pub mod conformance;
+pub mod images;
 pub mod scratch;
 pub mod sim;
 pub mod trees;
 pub mod volume;
-pub mod images;
+pub mod world;

@@ -1,6 +1,6 @@
 //! Plans: walks every path of the three trees and decides by the table of existence and content.
 //!
-//! Separate from the rows themselves ([`rows`]) because the order matters here: children are decided before their
+//! Separate from the rows themselves (`rows`) because the order matters here: children are decided before their
 //! directory, so that a directory knows whether something beneath it lives on.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

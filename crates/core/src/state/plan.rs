@@ -200,6 +200,40 @@ pub struct StatePlan {
     pub directory_times: BTreeMap<TreePath, Timestamp>,
 }
 
+impl StatePlan {
+    /// Decisions that stop the update.
+    pub fn blocking(&self) -> impl Iterator<Item = &Decision> {
+        self.decisions.iter().filter(|decision| decision.level == Level::Block)
+    }
+
+    /// What a person should look at: decisions, then what belongs to no single path.
+    pub fn findings(&self) -> impl Iterator<Item = String> {
+        let decisions = self.decisions.iter().filter(|decision| decision.level.is_finding());
+        decisions.map(ToString::to_string).chain(self.notes.iter().cloned())
+    }
+
+    /// Bytes of content that carrying this out writes into the new layer, at most.
+    pub fn carried_bytes(&self) -> u64 {
+        let size = |decision: &Decision| match &decision.action {
+            Action::Put { entry, content: Content::Local | Content::Merged { .. } } => entry.kind.content_bytes(),
+            Action::Put { content: Content::Vendor { .. } | Content::LinkTo { .. }, .. } => 0,
+            Action::Leave | Action::Remove => 0,
+        };
+        self.decisions.iter().map(size).sum()
+    }
+
+    /// Bytes that keeping losers and originals writes into the records, at most.
+    pub fn kept_bytes(&self) -> u64 {
+        self.decisions.iter().flat_map(|decision| &decision.kept).map(|kept| kept.size_bytes).sum()
+    }
+}
+
+impl std::fmt::Display for Decision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.reason)
+    }
+}
+
 mod escaped {
     use super::{escape, unescape};
     use serde::{Deserialize, Deserializer, Serializer, de};

@@ -46,7 +46,7 @@ fn entry(at: &str, thing: &str, accounts: &Accounts) -> Entry {
     let mode = match kind {
         Kind::Directory => 0o755,
         Kind::Symlink { .. } => 0o777,
-        _ => 0o644,
+        Kind::File { .. } | Kind::Fifo | Kind::Char { .. } | Kind::Block { .. } | Kind::Socket => 0o644,
     };
     let mut meta = Meta { mode, ..Meta::default() };
     let number = |name: &str| accounts.users.iter().find(|(_, n)| *n == name).map(|(id, _)| *id);

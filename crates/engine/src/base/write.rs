@@ -47,6 +47,23 @@ pub struct WriteStats {
     pub metadata_aligned: u64,
 }
 
+/// In one line, without what did not happen.
+impl std::fmt::Display for WriteStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = [
+            (self.created, "other paths created"),
+            (self.removed, "removed"),
+            (self.renames, "renamed"),
+            (self.files_written, "files written"),
+            (self.files_rewritten, "rewritten in place"),
+        ];
+        for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{count} {what}, ")?;
+        }
+        write!(f, "{:.1} MiB written", self.bytes_written as f64 / f64::from(1 << 20))
+    }
+}
+
 /// Makes the tree mounted at `root` equal to `new`.
 ///
 /// With `old` the tree is trusted to equal it. Without, whatever is there (a fresh file system, or what an interrupted

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use thinroot_core::boot::content::CONTENT_DIR;
 use thinroot_core::boot::{ContentName, ContentRole};
-use thinroot_core::manifest::Digest;
+use thinroot_core::image::Kernel;
+use thinroot_core::manifest::{Digest, Entry, Kind, Manifest};
+use thinroot_core::path::TreePath;
 
 use super::entries::ListedState;
 use super::{BootDir, BootSpace, ENTRIES_DIR};
@@ -36,6 +38,22 @@ pub struct KernelFile {
 }
 
 impl KernelFile {
+    /// From the manifest's entry of a kernel or initrd; none where that is no regular file.
+    pub fn from_entry(role: ContentRole, entry: &Entry) -> Option<KernelFile> {
+        match entry.kind {
+            Kind::File { size, digest, .. } => Some(KernelFile { role, digest, size_bytes: size }),
+            Kind::Directory | Kind::Symlink { .. } | Kind::Fifo | Kind::Socket => None,
+            Kind::Char { .. } | Kind::Block { .. } => None,
+        }
+    }
+
+    /// The files that booting a kernel takes, the kernel first, as the manifest describes them.
+    pub fn of_kernel(manifest: &Manifest, kernel: &Kernel) -> Vec<(TreePath, KernelFile)> {
+        let image = std::iter::once((&kernel.image, ContentRole::Vmlinuz));
+        let paths = image.chain(kernel.initrd.iter().map(|path| (path, ContentRole::Initrd)));
+        paths.filter_map(|(path, role)| Some((path.clone(), Self::from_entry(role, manifest.get(path)?)?))).collect()
+    }
+
     /// Its file name in the boot directory.
     pub fn name(&self) -> ContentName {
         ContentName::new(&self.digest, self.role)

@@ -8,7 +8,6 @@ use thinroot_core::path::TreePath;
 use thinroot_core::plan::{RESERVE_BYTES, Step};
 
 use super::{Attempt, Execution};
-use crate::base::chunks::ChunkTable;
 use crate::base::{verify, write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::{Part, manifest_digest};
@@ -41,7 +40,12 @@ impl Execution<'_> {
         Ok(String::new())
     }
 
-    pub(super) fn write_base(&mut self, base: &ImageId, ancestor: Option<&ImageId>, attempt: Attempt) -> Result<String> {
+    pub(super) fn write_base(
+        &mut self,
+        base: &ImageId,
+        ancestor: Option<&ImageId>,
+        attempt: Attempt,
+    ) -> Result<String> {
         if attempt == Attempt::Redo {
             // Half written: the writer trusts the volume to hold the ancestor, so it starts from a fresh one.
             self.recreate_base(base)?;
@@ -82,9 +86,8 @@ impl Execution<'_> {
         let host = self.host;
         let survey = host.store.survey()?;
         let volume = survey.volumes.iter().find(|volume| volume.name == base.volume());
-        let size = volume.map_or(0, |volume| volume.size_bytes);
         if volume.is_some_and(|volume| volume.phase == Phase::Staging) {
-            let table = ChunkTable::read(&host.store.raw(&base.volume())?, size)?;
+            let table = host.chunks(base)?;
             host.records.put_part(base, Part::Chunks, &table.to_bytes())?;
         }
         let digest = self.plan().image.as_ref().map(|image| image.digest.short());
@@ -155,7 +158,8 @@ fn check_pool(store: &dyn Store) -> Result<()> {
         return Ok(());
     }
     let why = format!("the pool has only {} MiB left, and {} MiB stay reserved", free >> 20, RESERVE_BYTES >> 20);
-    Err(Error::new(ErrorKind::Failed, "watch the pool", why).mend("free space with 'thinroot prune' or extend the pool"))
+    Err(Error::new(ErrorKind::Failed, "watch the pool", why)
+        .mend("free space with 'thinroot prune' or extend the pool"))
 }
 
 struct Counted<'a> {

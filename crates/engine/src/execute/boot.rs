@@ -1,6 +1,5 @@
 //! Steps on the boot directory, among them the commit point.
 
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
@@ -36,16 +35,20 @@ impl Execution<'_> {
         let root = host.store.kernel_root(&layer.volume())?;
         let line = options(&root, layer, &image_args, &[]).map_err(|e| bad(e.to_string()))?;
         if !line.replaced.is_empty() {
-            self.findings.push(format!("kernel arguments of the image that thinroot sets itself: {}", line.replaced.join(" ")));
+            self.findings
+                .push(format!("kernel arguments of the image that thinroot sets itself: {}", line.replaced.join(" ")));
         }
+        let Some((linux, initrd)) = installed.split_first() else {
+            return Err(bad(format!("{} has no kernel {version}", layer.base())));
+        };
         let title = host.records.image(layer.base())?.map_or_else(|| layer.base().name().into(), |image| image.title);
         let entry = NewEntry {
             layer: layer.clone(),
             kernel: KernelVersion::parse(version).map_err(|e| bad(e.to_string()))?,
             title: format!("{title} ({layer})"),
             machine_id: None,
-            linux: installed[0].name(),
-            initrd: installed[1..].iter().map(KernelFile::name).collect(),
+            linux: linux.name(),
+            initrd: initrd.iter().map(KernelFile::name).collect(),
             options: line.text,
         };
         host.boot.write_entry(&entry.build().map_err(|e| bad(e.to_string()))?)?;
@@ -55,10 +58,8 @@ impl Execution<'_> {
     /// Copies kernel and initrd out of the mounted layer; each must still be what the image brought.
     fn install(&self, root: &Path, manifest: &Manifest, kernel: &Kernel) -> Result<Vec<KernelFile>> {
         let mut installed = Vec::new();
-        for path in std::iter::once(&kernel.image).chain(&kernel.initrd) {
-            let file = manifest.get(path).and_then(KernelFile::from_entry);
-            let file = file.ok_or_else(|| Error::damaged(format!("install kernel {}", kernel.version), "no such file"))?;
-            let mut content = confined::open_file(root, path)?;
+        for (path, file) in KernelFile::of_kernel(manifest, kernel) {
+            let mut content = confined::open_file(root, &path)?;
             self.host.boot.install_kernel(&mut content, &file)?;
             installed.push(file);
         }
@@ -83,7 +84,8 @@ impl Execution<'_> {
     pub(super) fn remove_entry(&mut self, layer: &LayerName) -> Result<String> {
         let selection = self.host.boot.read_selection()?.unwrap_or_default();
         // The second look: what boots next keeps its entry, whoever asks.
-        let forgotten = selection.forget(layer).map_err(|e| Error::refused(format!("remove the entry of {layer}"), e))?;
+        let forgotten =
+            selection.forget(layer).map_err(|e| Error::refused(format!("remove the entry of {layer}"), e))?;
         if forgotten != selection {
             self.host.boot.set_selection(&forgotten)?;
         }
@@ -121,7 +123,7 @@ fn image_arguments(root: &Path) -> Result<String> {
         let path = TreePath::parse(name.as_bytes()).expect("a constant path");
         let Some(file) = confined::open_file_if_there(root, &path)? else { continue };
         let mut text = String::new();
-        Read::take(file, MAX_COMMAND_LINE_FILE).read_to_string(&mut text).at("read", name)?;
+        file.take(MAX_COMMAND_LINE_FILE).read_to_string(&mut text).at("read", name)?;
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         return Ok(lines.collect::<Vec<_>>().join(" ").trim().to_string());
     }

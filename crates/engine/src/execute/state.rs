@@ -6,8 +6,8 @@ use thinroot_core::plan::Step;
 use super::{Attempt, Execution};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::tree_contents;
-use crate::state::{BlobStore, apply};
-use crate::store::Access;
+use crate::state::{BlobStore, Roots, apply};
+use crate::store::{Access, Mounted};
 
 impl Execution<'_> {
     pub(super) fn merge_state(
@@ -34,11 +34,12 @@ impl Execution<'_> {
         }
         let json = serde_json::to_vec(&plan).expect("state plans always serialise");
         host.records.put_decisions(&self.file.journal.plan.id, &json)?;
-        let blobs = BlobStore::open(&host.records.blobs())?;
-        let stats = apply(&plan, source.path(), target.path(), &blobs)?;
+        let old_base = host.mount_base(from.base())?;
+        let roots = Roots { frozen: source.path(), layer: target.path(), base: old_base.as_ref().map(Mounted::path) };
+        let stats = apply(&plan, roots, &BlobStore::new(&host.records.blobs()))?;
         target.finish()?;
         source.finish()?;
-        self.findings.extend(plan.findings().map(ToString::to_string));
+        self.findings.extend(plan.findings());
         Ok(stats.to_string())
     }
 

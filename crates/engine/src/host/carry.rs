@@ -8,12 +8,12 @@ use thinroot_core::name::{ImageId, LayerName};
 use thinroot_core::state::{self, Delta, StatePlan};
 
 use super::Host;
-use crate::base::InodeTable;
+use crate::base::inodes::InodeTable;
 use crate::error::Result;
 use crate::progress::Reporter;
 use crate::records::Part;
-use crate::source::{Contents, tree_contents};
-use crate::state::{BlobStore, delta, read_texts};
+use crate::source::Contents;
+use crate::state::{RootContents, Texts, delta, merge_texts, read_texts};
 use crate::store::{Access, Mounted};
 
 impl Host {
@@ -33,11 +33,13 @@ impl Host {
             Default::default()
         } else {
             let old = self.mount_base(from.base())?;
-            let old_root = old.as_ref().map(Mounted::path);
-            let mut old_contents = old_root.map(|root| tree_contents(root, &base));
-            let old_contents = old_contents.as_mut().map(|contents| contents as &mut dyn Contents);
-            let blobs = BlobStore::open(&self.records.blobs())?;
-            read_texts(&wanted, &base, old_contents, &blobs, root, new_contents)?
+            let originals = match &old {
+                Some(old) => read_texts(&wanted, Some(&base), &mut RootContents::open(old.path())?)?,
+                None => Texts::new(),
+            };
+            let local = read_texts(&wanted, None, &mut RootContents::open(root)?)?;
+            let vendor = read_texts(&wanted, Some(new), new_contents)?;
+            merge_texts(&originals, &local, &vendor)
         };
         let plan = state::plan(&base, &changes, new, &self.policy, &merged);
         Ok((changes, plan))
@@ -54,11 +56,11 @@ impl Host {
     ) -> Result<Delta> {
         let recorded = self.records.part(layer.base(), Part::Inodes)?;
         let lineage = recorded.map(|bytes| InodeTable::from_bytes(&bytes)).transpose()?;
-        delta(root, base, lineage.as_ref(), &self.policy, reporter)
+        Ok(delta(root, base, lineage.as_ref(), &self.policy, reporter)?.0)
     }
 
     /// The sealed base, where it is still here.
-    fn mount_base(&self, base: &ImageId) -> Result<Option<Mounted>> {
+    pub(crate) fn mount_base(&self, base: &ImageId) -> Result<Option<Mounted>> {
         let survey = self.store.survey()?;
         let here = survey.volumes.iter().any(|v| v.name == base.volume() && v.phase == Phase::Ready);
         here.then(|| self.store.mount(&base.volume(), Access::Inspect)).transpose()

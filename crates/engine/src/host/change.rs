@@ -10,6 +10,7 @@ use thinroot_core::plan::{Need, Plan, Refusal, Step, retire, rollback};
 
 use super::preview::{UpdateOptions, request};
 use super::{Host, seed};
+use crate::boot::KernelFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, Report};
 use crate::lock::Lock;
@@ -59,7 +60,12 @@ impl<'a> Change<'a> {
     }
 
     /// Adds a base.
-    pub fn add_base(&self, image: &mut Image, options: &UpdateOptions, reporter: &dyn Reporter) -> Result<Option<Report>> {
+    pub fn add_base(
+        &self,
+        image: &mut Image,
+        options: &UpdateOptions,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Report>> {
         let attempted = format!("add base {}", image.info.id);
         let inventory = self.host.inventory()?;
         self.host.require_initrd(image)?;
@@ -119,9 +125,12 @@ impl<'a> Change<'a> {
         reporter: &dyn Reporter,
     ) -> Result<Option<Report>> {
         let Some(open) = self.host.records.open_journal()? else { return Ok(None) };
-        let unwritten = open.plan.steps.iter().zip(&open.steps).any(|(step, state)| {
-            matches!(step, Step::WriteBase { .. }) && *state != StepState::Done
-        });
+        let unwritten = open
+            .plan
+            .steps
+            .iter()
+            .zip(&open.steps)
+            .any(|(step, state)| matches!(step, Step::WriteBase { .. }) && *state != StepState::Done);
         let mut image = match &open.plan.image {
             Some(info) if unwritten && !open.undoing() => Some(self.same_image(info, reopen)?),
             Some(_) | None => None,
@@ -174,7 +183,8 @@ impl<'a> Change<'a> {
         let inventory = self.host.inventory()?;
         let stale = |why: String| Error::refused("carry out the plan", why).mend("run the command again");
         if let Some(open) = &inventory.open_plan {
-            let refusal = Error::new(ErrorKind::Interrupted, "carry out the plan", format!("plan {open} is still open"));
+            let refusal =
+                Error::new(ErrorKind::Interrupted, "carry out the plan", format!("plan {open} is still open"));
             return Err(refusal.mend("finish it with 'thinroot resume', or undo it with 'thinroot abandon'"));
         }
         for step in &plan.steps {
@@ -245,10 +255,8 @@ impl Host {
     fn boot_need(&self, base: &ImageId) -> Result<u64> {
         let manifest = self.manifest(base)?;
         let kernel = thinroot_core::image::find_kernels(&manifest).into_iter().next();
-        let paths = kernel.into_iter().flat_map(|kernel| std::iter::once(kernel.image).chain(kernel.initrd));
-        let files: Vec<_> =
-            paths.filter_map(|path| crate::boot::KernelFile::from_entry(manifest.get(&path)?)).collect();
-        self.boot.needed_bytes(&files)
+        let files = kernel.map(|kernel| KernelFile::of_kernel(&manifest, &kernel)).unwrap_or_default();
+        self.boot.needed_bytes(&files.into_iter().map(|(_, file)| file).collect::<Vec<_>>())
     }
 }
 

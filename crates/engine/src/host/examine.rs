@@ -1,6 +1,7 @@
 //! Looking for what is wrong: the invariants of the whole host, and the bytes of its bases.
 
 use std::collections::BTreeSet;
+use std::io::{Seek, SeekFrom};
 
 use serde::Serialize;
 use thinroot_core::audit::{self, HostView};
@@ -11,7 +12,7 @@ use super::Host;
 use crate::base::chunks::ChunkTable;
 use crate::base::verify;
 use crate::boot::SelectionFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::progress::Reporter;
 use crate::records::Part;
 use crate::store::Access;
@@ -52,20 +53,11 @@ impl Host {
         findings.extend(boot.findings.iter().cloned());
         let view = HostView {
             volumes: survey.volumes,
-            entries: boot
-                .entries
-                .iter()
-                .map(|entry| (entry.file.name.layer().clone(), entry.missing.is_empty()))
-                .collect(),
+            entries: boot.audited_entries(),
             selection: inventory.selection,
             open_plan_names: open.iter().flat_map(|journal| journal.plan.volumes()).collect(),
             manifests: self.records.described()?,
-            unreferenced: boot
-                .kernels
-                .iter()
-                .filter(|kernel| kernel.references == 0 && open.is_none())
-                .map(|kernel| kernel.name.to_string())
-                .collect(),
+            unreferenced_kernels: boot.unreferenced_kernels(),
         };
         let mut violations: Vec<String> = audit::audit(&view).iter().map(ToString::to_string).collect();
         if let SelectionFile::Damaged(why) = &boot.selection {
@@ -73,7 +65,9 @@ impl Host {
         }
         if let Some(open) = open {
             let id = open.plan.id;
-            findings.push(format!("plan {id} was interrupted: 'thinroot resume' finishes it, 'thinroot abandon' undoes it"));
+            findings.push(format!(
+                "plan {id} was interrupted: 'thinroot resume' finishes it, 'thinroot abandon' undoes it"
+            ));
         }
         Ok(Examination { thinroot_check: EXAMINATION_VERSION, violations, findings })
     }
@@ -82,14 +76,15 @@ impl Host {
     /// what is damaged, every path.
     pub fn verify_base(&self, base: &ImageId, reporter: &dyn Reporter) -> Result<BaseDamage> {
         let inventory = self.inventory()?;
-        let volume = self.volume(&inventory, &base.volume(), Role::Base)?;
+        self.volume(&inventory, &base.volume(), Role::Base)?;
         let mut places = Vec::new();
         match self.records.part(base, Part::Chunks)? {
             Some(bytes) => {
                 let recorded = ChunkTable::from_bytes(&bytes)?;
-                let now = ChunkTable::read(&self.store.raw(&base.volume())?, volume.size_bytes)?;
+                let now = self.chunks(base)?;
                 let differing = recorded.compare(&now);
-                places.extend(differing.iter().take(PLACES_SHOWN).map(|at| format!("64 KiB at byte {at} of the volume")));
+                places
+                    .extend(differing.iter().take(PLACES_SHOWN).map(|at| format!("64 KiB at byte {at} of the volume")));
                 if differing.len() > PLACES_SHOWN {
                     places.push(format!("{} more places of the volume", differing.len() - PLACES_SHOWN));
                 }
@@ -104,6 +99,14 @@ impl Host {
         mounted.finish()?;
         places.extend(differences.iter().take(PLACES_SHOWN).map(ToString::to_string));
         Ok(BaseDamage { base: base.clone(), places })
+    }
+
+    /// Digests of the volume's bytes as they are now.
+    pub(crate) fn chunks(&self, base: &ImageId) -> Result<ChunkTable> {
+        let mut raw = self.store.raw(&base.volume())?;
+        // The end of a block device is its size, which its metadata does not tell.
+        let size_bytes = raw.seek(SeekFrom::End(0)).at("find the end of", base.to_string())?;
+        ChunkTable::read(&raw, size_bytes)
     }
 
     /// Every ready base.

@@ -41,7 +41,8 @@ impl FromStr for StoreRef {
         match text.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(StoreRef::Directory(path.into())),
             Some(("lvm", rest)) => {
-                let legal = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.+-".contains(&b));
+                let legal =
+                    |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.+-".contains(&b));
                 let (vg, pool) = rest.split_once('/').filter(|(v, p)| legal(v) && legal(p)).ok_or_else(bad)?;
                 Ok(StoreRef::LvmThin { vg: vg.into(), pool: pool.into() })
             }

@@ -1,9 +1,9 @@
 //! Looking ahead: what an update would do, computed without touching anything.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use thinroot_core::inventory::{FsKind, Inventory, Role};
-use thinroot_core::manifest::{Kind, Manifest};
+use thinroot_core::manifest::{Digest, Manifest};
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::Need;
 use thinroot_core::plan::update::{self, Arm, Downgrade, Planned, Request};
@@ -69,8 +69,7 @@ impl Host {
         reporter.event(Event::End { step: 0, text: String::new() });
         let carried = state.carried_bytes();
         need.pool_bytes += carried;
-        // Losers and originals are at most what is carried and what it replaces.
-        need.records_bytes += carried * 2;
+        need.records_bytes += state.kept_bytes();
         request.need = need;
         let planned =
             update::update(&inventory, &request, seed()?).map_err(|refusal| self.refuse("plan the update", refusal))?;
@@ -131,25 +130,15 @@ pub(super) fn request(image: &Image, options: &UpdateOptions, need: Need) -> Req
 /// Kernel and initrd of an image, with what the boot directory must know of them.
 pub(super) fn kernel_files(image: &Image) -> Vec<KernelFile> {
     let kernel = image.info.kernels.first();
-    let paths = kernel.into_iter().flat_map(|kernel| std::iter::once(&kernel.image).chain(&kernel.initrd));
-    paths.filter_map(|path| KernelFile::from_entry(image.manifest.get(path)?)).collect()
+    let files = kernel.map(|kernel| KernelFile::of_kernel(&image.manifest, kernel)).unwrap_or_default();
+    files.into_iter().map(|(_, file)| file).collect()
 }
 
 /// Bytes of content that the ancestor does not have at the same path, in whole chunks.
 fn changed_bytes(old: Option<&Manifest>, new: &Manifest) -> u64 {
-    let known: BTreeMap<_, u64> = old
-        .into_iter()
-        .flat_map(|old| old.entries())
-        .filter_map(|entry| match entry.kind {
-            Kind::File { digest, size, .. } => Some((digest, size)),
-            Kind::Directory | Kind::Symlink { .. } | Kind::Fifo | Kind::Socket => None,
-            Kind::Char { .. } | Kind::Block { .. } => None,
-        })
-        .collect();
-    let cost = |kind: &Kind| match kind {
-        Kind::File { digest, size, .. } if !known.contains_key(digest) => size.next_multiple_of(CHUNK_BYTES),
-        Kind::File { .. } | Kind::Directory | Kind::Symlink { .. } | Kind::Fifo | Kind::Socket => 0,
-        Kind::Char { .. } | Kind::Block { .. } => 0,
-    };
-    new.entries().iter().filter(|entry| entry.hardlink.is_none()).map(|entry| cost(&entry.kind)).sum()
+    let known: HashSet<Digest> =
+        old.iter().flat_map(|old| old.entries()).filter_map(|entry| entry.kind.digest()).collect();
+    let holders = new.entries().iter().filter(|entry| entry.hardlink.is_none());
+    let changed = holders.filter(|entry| entry.kind.digest().is_some_and(|digest| !known.contains(&digest)));
+    changed.map(|entry| entry.kind.content_bytes().next_multiple_of(CHUNK_BYTES)).sum()
 }

@@ -171,7 +171,9 @@ impl Host {
         };
         if last.outcome.is_none() {
             let id = &last.id;
-            findings.push(format!("plan {id} was interrupted: 'thinroot resume' finishes it, 'thinroot abandon' undoes it"));
+            findings.push(format!(
+                "plan {id} was interrupted: 'thinroot resume' finishes it, 'thinroot abandon' undoes it"
+            ));
         }
         Ok(Some(last))
     }

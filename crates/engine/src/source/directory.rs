@@ -41,6 +41,11 @@ pub fn tree_contents(root: &Path, manifest: &Manifest) -> impl Contents + use<> 
     TreeContents::new(root, manifest, Vec::new())
 }
 
+/// The manifest of a mounted tree, computed from its bytes.
+pub fn manifest_of_tree(root: &Path) -> Result<Manifest> {
+    Ok(scan(root, &crate::progress::Silent)?.manifest)
+}
+
 fn scan(root: &Path, reporter: &dyn Reporter) -> Result<Drafted> {
     let mut draft = Draft::new(reporter);
     let mut reader = ContentReader::new();

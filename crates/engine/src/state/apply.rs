@@ -1,6 +1,6 @@
 //! Carries a state plan out in the new layer.
 //!
-//! Separate from putting one path ([`super::place`]) because the order is what makes it safe: every content that must be
+//! Separate from putting one path (`place`) because the order is what makes it safe: every content that must be
 //! kept is kept before the first change; names are removed from the leaves up, directories made from the root down, then
 //! files and links, metadata after content, times of directories last. Applying twice changes nothing.
 
@@ -46,6 +46,13 @@ pub struct ApplyStats {
     pub put: u64,
     /// Bytes of content written.
     pub bytes_written: u64,
+}
+
+/// In one line.
+impl std::fmt::Display for ApplyStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} paths put, {} removed, {} originals and losers kept", self.put, self.removed, self.kept)
+    }
 }
 
 /// Carries out every decision of `plan`. A blocked plan is refused.

@@ -220,9 +220,7 @@ impl Store for LvmThinStore {
         let pool = self.pool(&lvs)?;
         let (ours, mut findings) = self.ours(&lvs);
         let status = if pool.active { Some(self.kernel_status()?) } else { None };
-        let config =
-            Cmd::new("lvmconfig").args(["--type", "full", "activation/thin_pool_autoextend_threshold"]).run()?;
-        let autoextend = config.trim().split_once('=').and_then(|(_, value)| value.parse().ok());
+        let autoextend = if pool::could_be_extended(pool) { None } else { Some(autoextend_threshold()?) };
         findings.extend(pool::findings(pool, status.as_ref(), autoextend));
         for (volume, lv) in &ours {
             if volume.role == Role::Base && volume.phase == Phase::Ready && !lv.read_only {
@@ -465,6 +463,14 @@ impl LvmThinStore {
         act("remove without device", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(name)))?;
         Ok(format!("removed {name}, whose creation was interrupted before it had any content"))
     }
+}
+
+/// LVM's effective setting, whichever of its files it comes from.
+fn autoextend_threshold() -> Result<u64> {
+    let cmd = Cmd::new("lvmconfig").args(["--type", "full", "activation/thin_pool_autoextend_threshold"]);
+    let text = cmd.run()?;
+    let value = text.trim().split_once('=').and_then(|(_, value)| value.parse().ok());
+    value.ok_or_else(|| Error::damaged(format!("understand `{cmd}`"), format!("it says {text:?}")))
 }
 
 fn is_unfinished(lv: &Lv) -> bool {

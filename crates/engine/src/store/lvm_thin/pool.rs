@@ -86,7 +86,13 @@ pub(super) fn space(pool: &Lv, status: Option<&Status>) -> Space {
     }
 }
 
-/// What a person should look at. `autoextend` is LVM's effective `thin_pool_autoextend_threshold`.
+/// Whether the volume group still has room worth mentioning for the pool.
+pub(super) fn could_be_extended(pool: &Lv) -> bool {
+    pool.vg_free_bytes >= pool.size_bytes / 10
+}
+
+/// What a person should look at. `autoextend` is LVM's effective `thin_pool_autoextend_threshold`, asked for only where
+/// the volume group has little left.
 pub(super) fn findings(pool: &Lv, status: Option<&Status>, autoextend: Option<u64>) -> Vec<String> {
     let mut found = Vec::new();
     let name = &pool.name;
@@ -101,7 +107,7 @@ pub(super) fn findings(pool: &Lv, status: Option<&Status>, autoextend: Option<u6
             found.push(format!("the {what} of pool {name} is {percent} % full; extend it with `lvextend`, or prune"));
         }
     }
-    if autoextend.is_none_or(|threshold| threshold >= NEVER_EXTEND) && pool.vg_free_bytes < pool.size_bytes / 10 {
+    if autoextend.is_some_and(|threshold| threshold >= NEVER_EXTEND) && !could_be_extended(pool) {
         found.push(format!("pool {name} is not extended automatically, and its volume group has little to give"));
     }
     if !pool.fails_when_full {

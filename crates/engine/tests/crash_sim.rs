@@ -1,0 +1,241 @@
+//! Goal: a power cut at any effect of an update, a rollback or a removal leaves a host that boots, loses nothing, and
+//! can be finished as well as undone.
+//!
+//! Method: count the fault points of an undisturbed run on the simulated host; then, for each, run again on a fresh
+//! host and cut there. The store loses everything that was not synced. After the cut the audit must be clean and the
+//! old layer complete; then the plan is resumed on one host and abandoned on another, and the audit must be clean again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use thinroot_core::journal::Outcome;
+use thinroot_core::name::VolumeName;
+use thinroot_engine::error::{ErrorKind, Result};
+use thinroot_engine::execute::Report;
+use thinroot_engine::fault;
+use thinroot_engine::host::RetireTarget;
+use thinroot_engine::progress::Silent;
+use thinroot_engine::source::manifest_of_tree;
+use thinroot_engine::store::Store;
+use thinroot_testkit::world::World;
+
+/// What is done to a host.
+#[derive(Clone, Copy)]
+struct Deed {
+    /// Brings a fresh host to where the deed begins.
+    prepare: fn(&World),
+    /// Does it.
+    act: fn(&World) -> Result<()>,
+}
+
+const UPDATE: Deed = Deed { prepare: |_| {}, act: |world| world.update(2).map(drop) };
+
+const ROLLBACK: Deed = Deed {
+    prepare: |world| {
+        world.update(2).expect("the update");
+        let host = world.host();
+        host.change().expect("the lock").bless(None).expect("blessed");
+    },
+    act: |world| {
+        let host = world.host();
+        host.change()?.rollback(None, &Silent).map(drop)
+    },
+};
+
+const PRUNE: Deed = Deed {
+    prepare: |world| {
+        for version in [2, 3] {
+            world.update(version).expect("the update");
+            world.host().change().expect("the lock").bless(None).expect("blessed");
+        }
+    },
+    act: |world| {
+        let host = world.host();
+        host.change()?.retire(&RetireTarget::Surplus { keep: 1 }, &Silent).map(drop)
+    },
+};
+
+#[test]
+fn an_update_survives_a_cut_at_every_point() {
+    sweep(UPDATE, 1, Abandoned::LeavesTheOld);
+}
+
+#[test]
+fn a_rollback_survives_a_cut_at_every_point() {
+    sweep(ROLLBACK, 1, Abandoned::LeavesEither);
+}
+
+#[test]
+fn a_prune_survives_a_cut_at_every_point() {
+    sweep(PRUNE, 1, Abandoned::LeavesEither);
+}
+
+/// A second cut while the first is being mended. Every seventh point of each: primes, so that the pairs differ.
+#[test]
+fn a_second_cut_during_resume_and_abandon_is_survived() {
+    let total = points(UPDATE);
+    for first in (3..total).step_by(23) {
+        for second in (0..60).step_by(7) {
+            for mend in [resume as fn(&World) -> Result<Option<Report>>, abandon] {
+                let world = cut_at(UPDATE, first);
+                fault::arm(second);
+                let result = mend(&world);
+                world.power_cycle();
+                if let Err(error) = result {
+                    assert_eq!(error.kind, ErrorKind::PowerCut, "{error}");
+                }
+                audit(&world, &format!("cut at {first}, then at {second}"));
+                resume(&world).unwrap_or_else(|error| panic!("resume after cuts at {first} and {second}: {error}"));
+                audit(&world, &format!("resumed after cuts at {first} and {second}"));
+            }
+        }
+    }
+}
+
+/// What abandoning may lead to.
+#[derive(Clone, Copy, PartialEq)]
+enum Abandoned {
+    /// Before the commit point exactly what was, after it the finished plan.
+    LeavesTheOld,
+    /// The plan has no step that can be undone.
+    LeavesEither,
+}
+
+fn sweep(deed: Deed, step: usize, abandoned: Abandoned) {
+    let total = points(deed);
+    assert!(total > 10, "only {total} fault points: the suite would prove nothing");
+    let before = {
+        let world = World::new();
+        (deed.prepare)(&world);
+        State::of(&world)
+    };
+    let after = {
+        let world = World::new();
+        (deed.prepare)(&world);
+        (deed.act)(&world).expect("an undisturbed run");
+        State::of(&world)
+    };
+    for n in (0..total).step_by(step) {
+        let label = format!("cut at point {n} of {total}");
+        let world = cut_at(deed, n);
+        audit(&world, &label);
+        assert_old_layer_complete(&world, &before, &label);
+        match resume(&world).unwrap_or_else(|error| panic!("{label}: resume: {error}")) {
+            // The cut came before the plan was on disk: nothing has happened.
+            None => assert!([&before, &after].contains(&&State::of(&world)), "{label}: resume found nothing open"),
+            Some(report) => {
+                assert!(matches!(report.outcome, Outcome::Done | Outcome::DoneWithFindings), "{label}: {report:?}");
+                assert_eq!(State::of(&world), after, "{label}: resumed");
+            }
+        }
+        audit(&world, &format!("{label}, resumed"));
+
+        let world = cut_at(deed, n);
+        let report = abandon(&world).unwrap_or_else(|error| panic!("{label}: abandon: {error}"));
+        let state = State::of(&world);
+        match report.map(|report| report.outcome) {
+            Some(Outcome::Abandoned) if abandoned == Abandoned::LeavesTheOld => {
+                assert_eq!(state, before, "{label}: abandoned");
+            }
+            Some(Outcome::Abandoned) => {}
+            Some(Outcome::Done | Outcome::DoneWithFindings) => assert_eq!(state, after, "{label}: was committed"),
+            Some(Outcome::Failed) => panic!("{label}: abandoning failed"),
+            None => assert!([&before, &after].contains(&&state), "{label}: abandon found nothing open"),
+        }
+        audit(&world, &format!("{label}, abandoned"));
+        assert_eq!(world.store.mounts(), 0, "{label}: mounts left");
+    }
+}
+
+fn points(deed: Deed) -> u64 {
+    let world = World::new();
+    (deed.prepare)(&world);
+    fault::disarm();
+    (deed.act)(&world).expect("an undisturbed run");
+    fault::passed()
+}
+
+fn cut_at(deed: Deed, n: u64) -> World {
+    let world = World::new();
+    (deed.prepare)(&world);
+    fault::arm(n);
+    let error = (deed.act)(&world).expect_err("the cut");
+    assert_eq!(error.kind, ErrorKind::PowerCut, "point {n}: {error}");
+    world.power_cycle();
+    world
+}
+
+fn resume(world: &World) -> Result<Option<Report>> {
+    let host = world.host();
+    host.change()?.resume(
+        &mut |info| {
+            let version = info.id.version().parse().expect("a number");
+            Ok(world.image(version))
+        },
+        &Silent,
+    )
+}
+
+fn abandon(world: &World) -> Result<Option<Report>> {
+    let host = world.host();
+    host.change()?.abandon(&Silent)
+}
+
+fn audit(world: &World, label: &str) {
+    let examination = world.host().examine().unwrap_or_else(|error| panic!("{label}: {error}"));
+    assert_eq!(examination.violations, [""; 0], "{label}");
+}
+
+fn assert_old_layer_complete(world: &World, before: &State, label: &str) {
+    let host = world.host();
+    let status = host.status().expect("status");
+    let boots = status.armed.map(|armed| armed.layer).or(status.default).expect("something boots");
+    let entry = status.layers.iter().find(|layer| layer.name == boots).map(|layer| layer.has_entry);
+    assert_eq!(entry, Some(true), "{label}: {boots} boots next and has no entry");
+    for (name, tree) in &before.trees {
+        if let Some(now) = world.store.durable_tree(&name.parse().expect("a name")) {
+            assert_eq!(&manifest_text(&now), tree, "{label}: {name} has changed");
+        }
+    }
+}
+
+/// Everything about a host that matters and does not depend on time or chance.
+#[derive(Debug, PartialEq)]
+struct State {
+    trees: Vec<(String, String)>,
+    boot: Vec<(String, Vec<u8>)>,
+    described: BTreeSet<String>,
+}
+
+impl State {
+    fn of(world: &World) -> State {
+        let volumes = world.store.survey().expect("a survey").volumes;
+        let tree = |name: &VolumeName| manifest_text(&world.store.durable_tree(name).expect("a tree"));
+        let trees = volumes.iter().map(|volume| (volume.name.to_string(), tree(&volume.name))).collect();
+        let described = world.host().records().described().expect("records").iter().map(ToString::to_string).collect();
+        State { trees, boot: world.boot_files(), described }
+    }
+}
+
+/// A tree as text, without directory times: those of a directory that a copy was made of are the copy's.
+fn manifest_text(root: &Path) -> String {
+    let manifest = manifest_of_tree(root).expect("a readable tree");
+    manifest.entries().iter().map(|entry| format!("{} {:?} {:o}\n", entry.path, entry.kind, entry.meta.mode)).collect()
+}
+
+#[test]
+fn zz_time() {
+    let t = std::time::Instant::now();
+    let world = World::new();
+    eprintln!("world {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    fault::disarm();
+    world.update(2).unwrap();
+    eprintln!("update {:?} points {}", t.elapsed(), fault::passed());
+    let t = std::time::Instant::now();
+    audit(&world, "x");
+    eprintln!("audit {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    State::of(&world);
+    eprintln!("state {:?}", t.elapsed());
+}
