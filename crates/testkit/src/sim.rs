@@ -17,7 +17,6 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tempfile::TempDir;
 use thinroot_core::inventory::{Phase, Role, Space, Volume};
 use thinroot_core::name::VolumeName;
 use thinroot_engine::error::{Error, IoContext, Result};
@@ -25,6 +24,8 @@ use thinroot_engine::fault;
 use thinroot_engine::store::{Access, Ensured, Mounted, NewVolume, Store, StoreKind, StoreSurvey};
 
 use self::state::{SimMount, SimVolume, State, remove_tree};
+
+use crate::scratch::in_memory;
 
 /// Room of a simulated pool unless limited.
 const DATA_BYTES: u64 = 64 << 30;
@@ -41,7 +42,7 @@ impl SimStore {
     /// A store with plenty of room.
     pub fn new() -> Self {
         SimStore(Arc::new(Mutex::new(State {
-            root: TempDir::with_prefix("thinroot-sim-").expect("a temporary directory"),
+            root: in_memory("thinroot-sim-"),
             volumes: BTreeMap::new(),
             mounts: BTreeMap::new(),
             next: 0,
