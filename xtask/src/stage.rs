@@ -102,6 +102,14 @@ impl Stage {
         }
     }
 
+    /// The layer that has the next boot.
+    pub fn armed(&self) -> Result<String> {
+        let status: serde_json::Value =
+            serde_json::from_str(&self.ask(&["--json", "status"])?).context("read the status")?;
+        let layer = status["armed"]["layer"].as_str().or(status["default"].as_str());
+        layer.map(String::from).ok_or_else(|| "nothing is armed and there is no default".into())
+    }
+
     /// Switches a machine on with this layer's disk and boot entry, as a boot loader would.
     pub fn boot(&self, layer: &str) -> Result<Vm> {
         let store = self.work().join("store");
