@@ -136,6 +136,15 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Where thinroot mounts. It keeps the empty directories; a demo leaves nothing. In use or gone: not ours to judge.
+        for dir in ["/run/thinroot/mnt", "/run/thinroot"] {
+            let _ = std::fs::remove_dir(dir);
+        }
+    }
+}
+
 /// What a boot loader reads of a Boot Loader Specification entry. Our own reader and not the engine's, so that the demo
 /// would notice if the engine wrote what only the engine can read.
 #[derive(Debug, PartialEq, Eq)]
