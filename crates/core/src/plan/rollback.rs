@@ -71,7 +71,7 @@ mod tests {
         inventory.selection = inventory.selection.bless(&new).unwrap();
         assert_eq!(target(&inventory, None).unwrap(), "arm node-1-0+1 for the next boot, 3 tries");
         inventory.booted = Some("node-1-0+1".parse().unwrap());
-        assert_eq!(target(&inventory, None).unwrap(), "arm node-2-0+1 for the next boot, 3 tries");
+        assert_eq!(target(&inventory, None).unwrap(), "boot the default node-2-0+1 next, whatever was armed");
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl<'a> Planner<'a> {
             policy,
             merged,
             names,
-            numbers: Numbers::of(new.accounts()),
+            numbers: Numbers::of(new.accounts(), delta),
             needed: HashSet::new(),
             decisions: Vec::new(),
             rows: BTreeMap::new(),

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Delta;
 use super::plan::{Facet, FacetResult, Origin};
 use crate::manifest::{Accounts, Entry, Kind, Meta, XattrValue};
-use crate::path::escape;
+use crate::path::{TreePath, escape};
 
 /// An owner or group as it is compared: by name, and by number only where the tree has no name for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,32 +39,45 @@ pub(super) struct Names<'a> {
 pub(super) struct Numbers {
     users: BTreeMap<String, u32>,
     groups: BTreeMap<String, u32>,
+    /// Whether the layer's own accounts of each kind go into the new layer, so that a name unknown to the image is not
+    /// unknown there.
+    users_arrive: bool,
+    groups_arrive: bool,
     /// In words, for the plan's notes.
     pub unknown: BTreeSet<String>,
 }
 
 impl Numbers {
-    pub fn of(vendor: &Accounts) -> Self {
+    pub fn of(vendor: &Accounts, delta: &Delta) -> Self {
         // Of several numbers with one name the lowest is taken, as that is what the tools list first.
         let invert = |table: &BTreeMap<u32, String>| table.iter().rev().map(|(id, name)| (name.clone(), *id)).collect();
-        Numbers { users: invert(&vendor.users), groups: invert(&vendor.groups), unknown: BTreeSet::new() }
+        let arrives = |file: &str| {
+            let path = TreePath::parse(file.as_bytes()).expect("a constant path");
+            delta.changes.get(&path).is_some_and(|change| change.entry().is_some())
+        };
+        Numbers {
+            users: invert(&vendor.users),
+            groups: invert(&vendor.groups),
+            users_arrive: arrives("etc/passwd"),
+            groups_arrive: arrives("etc/group"),
+            unknown: BTreeSet::new(),
+        }
     }
 
     fn number(&mut self, what: &str, who: &Who, local: u32) -> u32 {
-        let table = if what == "owner" { &self.users } else { &self.groups };
+        let (table, arrives) =
+            if what == "owner" { (&self.users, self.users_arrive) } else { (&self.groups, self.groups_arrive) };
         let Who::Name(name) = who else { return local };
         if let Some(number) = table.get(name) {
             return *number;
         }
         let taken = table.iter().find(|(_, id)| **id == local).map(|(other, _)| other);
-        self.unknown.insert(match taken {
-            Some(other) => {
-                format!(
-                    "{what} {name} is unknown to the new image; its files keep number {local}, which there is {other}"
-                )
-            }
-            None => format!("{what} {name} is unknown to the new image; its files keep number {local}"),
-        });
+        let keeps = format!("{what} {name} is unknown to the new image; its files keep number {local}");
+        match taken {
+            Some(other) => drop(self.unknown.insert(format!("{keeps}, which there is {other}"))),
+            None if arrives => {}
+            None => drop(self.unknown.insert(keeps)),
+        }
         local
     }
 

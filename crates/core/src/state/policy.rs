@@ -140,8 +140,6 @@ const BUILT_IN: &[(&str, Reach, Treatment, &str)] = {
         // Generated from other files.
         ("etc/ld.so.cache", Exact, State(Derived), ""),
         ("etc/udev/hwdb.bin", Exact, State(Derived), ""),
-        ("etc/ssl/certs/ca-certificates.crt", Exact, State(Derived), ""),
-        ("etc/pki/ca-trust/extracted", Tree, State(Derived), ""),
         ("etc/selinux/targeted/policy", Tree, State(Derived), ""),
         ("var/cache", Tree, State(Derived), ""),
         ("var/lib/apt/lists", Tree, State(Derived), ""),
