@@ -36,7 +36,7 @@ pub struct Depth {
 
 impl Depth {
     /// What `cargo xtask test` does.
-    pub const NORMAL: Depth = Depth { cuts: Some(14), kill_update_every: 17, kill_others_every: 9 };
+    pub const NORMAL: Depth = Depth { cuts: Some(14), kill_update_every: 31, kill_others_every: 13 };
     /// Every point.
     pub const NIGHTLY: Depth = Depth { cuts: None, kill_update_every: 1, kill_others_every: 1 };
 }
@@ -85,7 +85,10 @@ pub fn sweep(cache: &Cache, program: &TestProgram, depth: Depth) -> Result<Summa
             scope.spawn(move || {
                 let next = || cases.lock().ok().and_then(|mut cases| cases.next());
                 while let Some(case) = next() {
+                    let start = std::time::Instant::now();
                     let result = theatre.play(&case);
+                    let word = if result.is_ok() { "ok  " } else { "FAIL" };
+                    println!("  {word} {case}  {:.1} s", start.elapsed().as_secs_f32());
                     // The receiver lives as long as this scope.
                     let _ = sender.send((case, result));
                 }
@@ -98,11 +101,6 @@ pub fn sweep(cache: &Cache, program: &TestProgram, depth: Depth) -> Result<Summa
 
 /// Which points: every step's beginning and end is a write of the journal, so the chosen ones lie on and between them.
 fn cases(count: usize, points: &[String], depth: Depth) -> Vec<Case> {
-    let mut cases: Vec<Case> = [("update", depth.kill_update_every), ("prune", depth.kill_others_every)]
-        .into_iter()
-        .chain([("rollback", depth.kill_others_every)])
-        .map(|(deed, every)| Case::Kill { deed, every })
-        .collect();
     // First what LVM's own commands are cut at, then an even spread over everything.
     let chosen: Vec<usize> = match depth.cuts {
         None => (0..count).collect(),
@@ -117,7 +115,15 @@ fn cases(count: usize, points: &[String], depth: Depth) -> Vec<Case> {
         }
     };
     let verb = |i: usize| ["resume", "abandon", "resume", "abandon again"][i % 4];
-    cases.extend(chosen.into_iter().enumerate().map(|(i, point)| Case::Cut { point, verb: verb(i) }));
+    let mut cases: Vec<Case> =
+        chosen.into_iter().enumerate().map(|(i, point)| Case::Cut { point, verb: verb(i) }).collect();
+    let kills = [("update", depth.kill_update_every), ("prune", depth.kill_others_every)];
+    cases.extend(
+        kills
+            .into_iter()
+            .chain([("rollback", depth.kill_others_every)])
+            .map(|(deed, every)| Case::Kill { deed, every }),
+    );
     cases.extend(PLUGS_MS.iter().enumerate().map(|(i, ms)| Case::Plug { after_ms: *ms, verb: verb(i) }));
     cases
 }
@@ -217,11 +223,18 @@ impl<'a> Theatre<'a> {
         match cut.end {
             End::Cut => {}
             End::Done(_) | End::TimedOut => {
-                return Err(format!("the machine did not die ({:?}): {otherwise}\n{}{}", cut.end, cut.stdout, cut.stderr));
+                return Err(format!(
+                    "the machine did not die ({:?}): {otherwise}\n{}{}",
+                    cut.end, cut.stdout, cut.stderr
+                ));
             }
         }
         let said = self.boot(disks, &format!("mend {verb}"), None)?.expect_done("looking after the cut")?;
-        if said.lines().any(|line| line.contains("recovered: ")) { Ok(1) } else { Err(format!("it says only:\n{said}")) }
+        if said.lines().any(|line| line.contains("recovered: ")) {
+            Ok(1)
+        } else {
+            Err(format!("it says only:\n{said}"))
+        }
     }
 }
 
@@ -236,7 +249,8 @@ fn summary(points: usize, results: Vec<(Case, Result<u64>)>) -> Summary {
             (Err(why), _) => failures.push(format!("{case}: {why}")),
         }
     }
-    let verdict = if failures.is_empty() { "all recovered".into() } else { format!("{} NOT recovered", failures.len()) };
+    let verdict =
+        if failures.is_empty() { "all recovered".into() } else { format!("{} NOT recovered", failures.len()) };
     let text = format!(
         "cut at {cuts} of {points} points, machine killed {plugs} times, process killed at {kills} points: {verdict}"
     );
