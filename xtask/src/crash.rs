@@ -36,7 +36,7 @@ pub struct Depth {
 
 impl Depth {
     /// What `cargo xtask test` does.
-    pub const NORMAL: Depth = Depth { cuts: Some(14), kill_update_every: 31, kill_others_every: 13 };
+    pub const NORMAL: Depth = Depth { cuts: Some(12), kill_update_every: 31, kill_others_every: 13 };
     /// Every point.
     pub const NIGHTLY: Depth = Depth { cuts: None, kill_update_every: 1, kill_others_every: 1 };
 }

@@ -66,7 +66,7 @@ fn read(name: &str) -> String {
 }
 
 fn prepare() -> Lab {
-    let lab = Lab::new(PROGRAM, SIZES).with_layer();
+    let lab = Lab::new(PROGRAM, SIZES).with_layer("144M");
     lab.image(2, 3);
     lab
 }

@@ -15,7 +15,7 @@ use thinroot_testkit::lab::{LAB, Lab, Sizes, in_test_kernel, shell, tool};
 const SIZES: Sizes = Sizes { disk_mib: 700, pool_mib: 400, metadata_mib: 4, boot_mib: None };
 
 fn lab(sizes: Sizes) -> Lab {
-    let lab = Lab::new(env!("CARGO_BIN_EXE_thinroot"), sizes).with_layer();
+    let lab = Lab::new(env!("CARGO_BIN_EXE_thinroot"), sizes).with_layer("320M");
     lab.image(2, 48);
     shell("lvcreate -qq -y -V 1g -T vg0/pool -n foreign >/dev/null");
     lab

@@ -104,7 +104,7 @@ fn a_flipped_byte_of_a_base_is_found_and_named() {
     if !in_test_kernel() {
         return;
     }
-    let lab = lab().with_layer();
+    let lab = lab().with_layer("144M");
     assert_eq!(lab.json("base verify node-1-0").0, 0);
     let conf = shell(
         "lvchange -qq -ay -K vg0/node-1-0; debugfs -R 'blocks /etc/conf' /dev/vg0/node-1-0 2>/dev/null
@@ -130,7 +130,7 @@ fn a_second_run_is_told_that_the_store_is_busy() {
     if !in_test_kernel() {
         return;
     }
-    let lab = lab().with_layer();
+    let lab = lab().with_layer("144M");
     let script = "echo inside; read line";
     let mut first = lab.command(&["layer", "shell", "node-1-0+1", "--", "/bin/sh", "-c", script]);
     let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

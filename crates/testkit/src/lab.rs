@@ -113,10 +113,10 @@ impl Lab {
         Lab { program: program.into() }
     }
 
-    /// A store with base `node-1-0` of image 1 and its layer, edited by its admin.
-    pub fn with_layer(self) -> Lab {
+    /// A store with base `node-1-0` of image 1, of this size, and its layer, edited by its admin.
+    pub fn with_layer(self, size: &str) -> Lab {
         let image = self.image(1, 0);
-        for line in ["init", &format!("base add {image} --size 144M"), "layer fork node-1-0"] {
+        for line in ["init", &format!("base add {image} --size {size}"), "layer fork node-1-0"] {
             self.ok(line);
         }
         let script = "echo mine > /etc/local; busybox sed -i s/last=/last=mine/ /etc/conf; busybox rm /etc/unwanted";
