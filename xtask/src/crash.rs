@@ -23,6 +23,9 @@ const BOOT_LIMIT: Duration = Duration::from_secs(1800);
 /// When the whole machine is killed from outside, counted from the beginning of the update.
 const PLUGS_MS: [u64; 3] = [900, 2500, 5000];
 
+/// So many of the chosen points are just behind a command of LVM.
+const BEHIND_LVM: usize = 4;
+
 /// How much is swept.
 #[derive(Debug, Clone, Copy)]
 pub struct Depth {
@@ -106,9 +109,10 @@ fn cases(count: usize, points: &[String], depth: Depth) -> Vec<Case> {
         None => (0..count).collect(),
         Some(cuts) => {
             let lvm: Vec<usize> = (0..count).filter(|i| points[*i].contains("lvm: after")).collect();
-            let spread = (0..cuts).map(|i| i * count / cuts);
-            let lvm = lvm.iter().step_by((lvm.len() / 4).max(1)).copied();
-            let mut chosen: Vec<usize> = spread.take(cuts.saturating_sub(4)).chain(lvm).collect();
+            let even = cuts.saturating_sub(BEHIND_LVM).max(1);
+            let spread = (0..even).map(|i| i * count / even);
+            let behind_lvm = (0..BEHIND_LVM).filter_map(|i| lvm.get(i * lvm.len() / BEHIND_LVM).copied());
+            let mut chosen: Vec<usize> = spread.chain(behind_lvm).collect();
             chosen.sort_unstable();
             chosen.dedup();
             chosen
