@@ -102,6 +102,14 @@ impl Stage {
         }
     }
 
+    /// The layer that has the next boot.
+    pub fn armed(&self) -> Result<String> {
+        let status: serde_json::Value =
+            serde_json::from_str(&self.ask(&["--json", "status"])?).context("read the status")?;
+        let layer = status["armed"]["layer"].as_str().or(status["default"].as_str());
+        layer.map(String::from).ok_or_else(|| "nothing is armed and there is no default".into())
+    }
+
     /// Switches a machine on with this layer's disk and boot entry, as a boot loader would.
     pub fn boot(&self, layer: &str) -> Result<Vm> {
         let store = self.work().join("store");
@@ -125,6 +133,15 @@ impl Stage {
         }
         std::fs::write(&joined, bytes).context(format!("write {}", joined.display()))?;
         Ok(joined)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Where thinroot mounts. It keeps the empty directories; a demo leaves nothing. In use or gone: not ours to judge.
+        for dir in ["/run/thinroot/mnt", "/run/thinroot"] {
+            let _ = std::fs::remove_dir(dir);
+        }
     }
 }
 

@@ -85,10 +85,8 @@ impl Guide {
     /// The ends with their words.
     pub fn exits_in_words(&self) -> impl Iterator<Item = (String, &'static str)> {
         self.exits.iter().map(|(exit, words)| {
-            let number = match exit {
-                Exit::Passed(_) => "other".to_string(),
-                known => known.code().to_string(),
-            };
+            let passed = matches!(exit, Exit::Passed(_));
+            let number = if passed { "other".to_string() } else { exit.code().to_string() };
             (number, words.unwrap_or_else(|| exit.meaning()))
         })
     }

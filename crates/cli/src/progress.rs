@@ -53,6 +53,7 @@ impl Story {
             Form::Bar => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
             Form::Silent | Form::Lines | Form::Json => ProgressBar::hidden(),
         };
+        bar.set_style(plain_style());
         Story { form, state: Mutex::new(State { bar, steps: 0, text: String::new() }) }
     }
 
@@ -119,15 +120,18 @@ impl State {
                 self.bar.tick();
             }
             Event::Progress { done, total, unit } => {
+                // The style first: each of these calls may draw.
+                self.bar.set_style(counting_style(*total, unit));
                 match total {
                     Some(total) => self.bar.set_length(*total),
                     None => self.bar.unset_length(),
                 }
-                self.bar.set_style(counting_style(*total, unit));
                 self.bar.set_position(*done);
             }
             Event::End { text, .. } => {
                 let detail = if text.is_empty() { String::new() } else { format!(": {text}") };
+                self.bar.set_style(plain_style());
+                self.bar.set_message("");
                 self.bar.println(format!("{}{detail}", self.text));
             }
             Event::Note { .. } => {
@@ -140,15 +144,15 @@ impl State {
 }
 
 fn plain_style() -> ProgressStyle {
-    ProgressStyle::with_template("{msg}").expect("a constant template")
+    ProgressStyle::with_template("{wide_msg}").expect("a constant template")
 }
 
 fn counting_style(total: Option<u64>, unit: &str) -> ProgressStyle {
     let template = match (total, unit) {
-        (Some(_), "bytes") => "{msg} [{bar:24}] {binary_bytes} of {binary_total_bytes}",
-        (None, "bytes") => "{msg} {binary_bytes}",
-        (Some(_), _) => "{msg} [{bar:24}] {pos} of {len}",
-        (None, _) => "{msg} {pos}",
+        (Some(_), "bytes") => "{wide_msg} [{bar:16}] {binary_bytes} of {binary_total_bytes}",
+        (None, "bytes") => "{wide_msg} {binary_bytes}",
+        (Some(_), _) => "{wide_msg} [{bar:16}] {pos} of {len}",
+        (None, _) => "{wide_msg} {pos}",
     };
     ProgressStyle::with_template(template).expect("a constant template").progress_chars("=> ")
 }

@@ -11,10 +11,11 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use thinroot_engine::cmd::Cmd;
 use thinroot_testkit::images;
+use thinroot_testkit::scratch::Scratch;
 
 /// A store, images, and the way to run the program on them.
 struct Bench {
-    dir: tempfile::TempDir,
+    dir: Scratch,
 }
 
 /// What a run of the program gave.
@@ -27,7 +28,7 @@ struct Run {
 
 impl Bench {
     fn new() -> Bench {
-        Bench { dir: tempfile::tempdir().unwrap() }
+        Bench { dir: Scratch::new() }
     }
 
     /// With a store, the base and the default layer of version 1 in it.
@@ -383,10 +384,11 @@ fn command_lines_that_make_no_sense() {
 fn only_root_is_let_near_a_store() {
     use std::os::unix::process::CommandExt;
     let bench = Bench::with_layer();
-    // Somewhere that nobody may read and run it.
+    // Somewhere that nobody may read and run it. Copied by another process: a descriptor of ours for writing, inherited by
+    // whatever another test starts meanwhile, would make it "text file busy".
     let program = Path::new(env!("CARGO_BIN_EXE_thinroot"));
     let copy = std::env::temp_dir().join(format!("thinroot-for-nobody-{}", std::process::id()));
-    fs::copy(program, &copy).unwrap();
+    images::run(Cmd::new("cp").arg(program).arg(&copy));
     let mut command = Command::new(&copy);
     command.arg("--store").arg(format!("dir:{}", bench.path("store").display())).arg("status").uid(65534).gid(65534);
     let run = command.output();

@@ -279,6 +279,6 @@ mod tests {
         let sample = include_str!("../tests/fixtures/journal-1.jsonl");
         let journal = Journal::parse(sample).unwrap().unwrap();
         assert_eq!(journal.closed, Some((Outcome::Done, String::new())));
-        assert_eq!(journal.plan.steps.len(), 15);
+        assert_eq!(journal.plan.steps.len(), 16);
     }
 }

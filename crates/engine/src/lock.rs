@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 /// Held as long as it lives. The kernel releases it when the process dies, however it dies.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -30,7 +30,15 @@ impl Lock {
         file.set_len(0).at("write lock", path)?;
         file.rewind().at("write lock", path)?;
         write!(file, "thinroot, process {}", std::process::id()).at("write lock", path)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that another thread is just starting has a copy of the descriptor until
+        // it executes its program, and would hold the lock for that moment. If unlocking fails, closing follows.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 

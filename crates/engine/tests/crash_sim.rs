@@ -222,20 +222,3 @@ fn manifest_text(root: &Path) -> String {
     let manifest = manifest_of_tree(root).expect("a readable tree");
     manifest.entries().iter().map(|entry| format!("{} {:?} {:o}\n", entry.path, entry.kind, entry.meta.mode)).collect()
 }
-
-#[test]
-fn zz_time() {
-    let t = std::time::Instant::now();
-    let world = World::new();
-    eprintln!("world {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    fault::disarm();
-    world.update(2).unwrap();
-    eprintln!("update {:?} points {}", t.elapsed(), fault::passed());
-    let t = std::time::Instant::now();
-    audit(&world, "x");
-    eprintln!("audit {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    State::of(&world);
-    eprintln!("state {:?}", t.elapsed());
-}

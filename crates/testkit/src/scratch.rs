@@ -20,6 +20,14 @@ impl Scratch {
     }
 }
 
+/// A directory in memory where the machine has one: for simulated hosts, whose thousands of fsyncs should not wait for
+/// a disk. Not for tests of real file systems.
+pub fn in_memory(prefix: &str) -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    tempfile::TempDir::with_prefix_in(prefix, place).expect("a temporary directory")
+}
+
 impl Default for Scratch {
     fn default() -> Self {
         Scratch::new()

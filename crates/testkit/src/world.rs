@@ -15,13 +15,13 @@ use thinroot_engine::records::Records;
 use thinroot_engine::source::{Image, OpenOptions};
 use thinroot_engine::store::{Access, Store};
 
-use crate::scratch::Scratch;
+use crate::scratch::in_memory;
 use crate::sim::SimStore;
 
 /// The simulated host. What is in it survives [`World::power_cycle`] as far as it was durable.
 #[derive(Debug)]
 pub struct World {
-    scratch: Scratch,
+    scratch: tempfile::TempDir,
     /// Its store.
     pub store: SimStore,
 }
@@ -40,7 +40,7 @@ pub fn plain_update() -> UpdateOptions {
 impl World {
     /// A host that runs `node-1-0+1` with changes of its admin.
     pub fn new() -> World {
-        let world = World { scratch: Scratch::new(), store: SimStore::new() };
+        let world = World { scratch: in_memory("thinroot-world-"), store: SimStore::new() };
         for dir in ["boot/loader/entries", "records"] {
             fs::create_dir_all(world.path(dir)).expect("a directory");
         }

@@ -6,6 +6,7 @@ use thinroot_core::plan::update::{Arm, Downgrade};
 use thinroot_engine::error::Result;
 use thinroot_engine::execute::Report;
 use thinroot_engine::host::{BaseDamage, BaseStatus, RetireTarget, UpdateOptions};
+use thinroot_engine::progress::{Event, Reporter};
 
 use super::update::Fs;
 use crate::answer::Answer;
@@ -161,7 +162,9 @@ fn verify(session: &Session, wanted: &[ImageId]) -> Result<Answer> {
     let bases = if wanted.is_empty() { host.bases()?.into_iter().collect() } else { wanted.to_vec() };
     let mut found = Vec::new();
     for base in &bases {
+        session.story.event(Event::Begin { step: 0, text: format!("verify base {base}") });
         found.push(host.verify_base(base, &session.story)?);
+        session.story.event(Event::End { step: 0, text: String::new() });
     }
     let damaged = found.iter().any(|damage| !damage.places.is_empty());
     let text = found.iter().map(verdict).collect::<String>();

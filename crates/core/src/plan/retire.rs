@@ -3,6 +3,8 @@
 //! Order of safety: a boot entry goes before its layer, a layer before its base, kernels last. What is booted,
 //! default, armed, last good or pinned is never removed, whoever asks.
 
+use std::slice;
+
 use super::{Plan, Purpose, Refusal, Seed, Step};
 use crate::inventory::{Inventory, Role};
 use crate::name::{ImageId, LayerName};
@@ -19,7 +21,7 @@ pub fn layer(inventory: &Inventory, layer: &LayerName, seed: Seed) -> Result<Pla
             "'thinroot status' shows why each layer is kept; boot, arm or unpin another one first",
         ));
     }
-    Ok(plan(seed, &[layer.clone()], &[]))
+    Ok(plan(seed, slice::from_ref(layer), &[]))
 }
 
 /// Removes one base that no layer needs.
@@ -38,7 +40,7 @@ pub fn base(inventory: &Inventory, base: &ImageId, seed: Seed) -> Result<Plan, R
     if inventory.pinned.contains(&base.volume()) {
         return Err(Refusal::new(format!("{base} is pinned"), format!("thinroot layer pin --remove {base}")));
     }
-    Ok(plan(seed, &[], &[base.clone()]))
+    Ok(plan(seed, &[], slice::from_ref(base)))
 }
 
 /// Removes every layer beyond the newest `keep` that nothing else keeps, and bases left without a layer.

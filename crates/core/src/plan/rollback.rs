@@ -21,8 +21,12 @@ pub fn rollback(inventory: &Inventory, to: Option<&LayerName>, seed: Seed) -> Re
             format!("make a bootable copy of it: thinroot layer fork {target}"),
         ));
     }
-    let arm = Step::Arm { layer: target, tries: TRIES };
-    Ok(seed.plan(Purpose::Rollback, None, vec![arm]))
+    let step = if inventory.selection.default_layer() == Some(&target) {
+        Step::Disarm { layer: target }
+    } else {
+        Step::Arm { layer: target, tries: TRIES }
+    };
+    Ok(seed.plan(Purpose::Rollback, None, vec![step]))
 }
 
 fn previous(inventory: &Inventory) -> Result<LayerName, Refusal> {
@@ -62,7 +66,7 @@ mod tests {
         let mut inventory = inventory(&["node-1-0", "node-1-0+1", "node-2-0", "node-2-0+1"]);
         let new = "node-2-0+1".parse().unwrap();
         inventory.selection = inventory.selection.arm(&new, 3).unwrap();
-        assert_eq!(target(&inventory, None).unwrap(), "arm node-1-0+1 for the next boot, 3 tries");
+        assert_eq!(target(&inventory, None).unwrap(), "boot the default node-1-0+1 next, whatever was armed");
         // After the new layer was blessed, the old default is in the list of good ones.
         inventory.selection = inventory.selection.bless(&new).unwrap();
         assert_eq!(target(&inventory, None).unwrap(), "arm node-1-0+1 for the next boot, 3 tries");

@@ -81,6 +81,11 @@ pub enum Step {
         /// The layer.
         layer: LayerName,
     },
+    /// **The commit point** of going back to the default: whatever is armed is armed no more.
+    Disarm {
+        /// The default, which boots next then.
+        layer: LayerName,
+    },
     /// Removes the frozen snapshot.
     DropFrozen {
         /// The snapshot.
@@ -110,7 +115,7 @@ impl Step {
     pub fn is_final(&self) -> bool {
         match self {
             Step::Arm { .. } | Step::DropFrozen { .. } | Step::RemoveEntry { .. } | Step::SetDefault { .. } => true,
-            Step::RemoveLayer { .. } | Step::RemoveBase { .. } | Step::SweepBoot => true,
+            Step::Disarm { .. } | Step::RemoveLayer { .. } | Step::RemoveBase { .. } | Step::SweepBoot => true,
             Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => false,
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => false,
             Step::PublishLayer { .. } | Step::WriteEntry { .. } => false,
@@ -119,7 +124,7 @@ impl Step {
 
     /// Whether it is the commit point itself.
     pub fn is_commit(&self) -> bool {
-        matches!(self, Step::Arm { .. } | Step::SetDefault { .. })
+        matches!(self, Step::Arm { .. } | Step::SetDefault { .. } | Step::Disarm { .. })
     }
 
     /// The volume it makes, changes or removes.
@@ -133,7 +138,7 @@ impl Step {
             Step::PublishLayer { layer } | Step::RemoveLayer { layer } => Some(layer.volume()),
             Step::FreezeState { frozen, .. } | Step::DropFrozen { frozen } => Some(frozen.clone()),
             Step::WriteEntry { .. } | Step::Arm { .. } | Step::SetDefault { .. } => None,
-            Step::RemoveEntry { .. } | Step::SweepBoot => None,
+            Step::Disarm { .. } | Step::RemoveEntry { .. } | Step::SweepBoot => None,
         }
     }
 
@@ -145,7 +150,8 @@ impl Step {
             Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => None,
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => None,
             Step::PublishLayer { .. } | Step::WriteEntry { .. } | Step::Arm { .. } => None,
-            Step::SetDefault { .. } | Step::DropFrozen { .. } | Step::SweepBoot => None,
+            Step::SetDefault { .. } | Step::Disarm { .. } => None,
+            Step::DropFrozen { .. } | Step::SweepBoot => None,
         }
     }
 }
@@ -168,6 +174,7 @@ impl fmt::Display for Step {
             Step::WriteEntry { layer, kernel } => write!(f, "write the boot entry of {layer} with kernel {kernel}"),
             Step::Arm { layer, tries } => write!(f, "arm {layer} for the next boot, {tries} tries"),
             Step::SetDefault { layer } => write!(f, "make {layer} the default"),
+            Step::Disarm { layer } => write!(f, "boot the default {layer} next, whatever was armed"),
             Step::DropFrozen { frozen } => write!(f, "remove the frozen snapshot {frozen}"),
             Step::RemoveEntry { layer } => write!(f, "remove the boot entry of {layer}"),
             Step::RemoveLayer { layer } => write!(f, "remove layer {layer}"),

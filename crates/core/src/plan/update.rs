@@ -48,6 +48,7 @@ pub enum Downgrade {
 
 /// What came of planning.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and it is taken apart at once")]
 pub enum Planned {
     /// There is nothing to do, and why.
     Nothing(String),

@@ -72,6 +72,18 @@ impl Execution<'_> {
         self.host.boot.set_selection(&wish).map(|_: Ensured| String::new())
     }
 
+    pub(super) fn disarm(&mut self, layer: &LayerName) -> Result<String> {
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
+        let failed = |why: String| Error::failed(format!("boot the default {layer} next"), why);
+        if selection.default_layer() != Some(layer) {
+            return Err(failed("it is not the default any more".into()));
+        }
+        if selection.armed().is_some() {
+            self.host.boot.set_selection(&selection.disarm().map_err(|e| failed(e.to_string()))?)?;
+        }
+        Ok(String::new())
+    }
+
     pub(super) fn set_default(&mut self, layer: &LayerName) -> Result<String> {
         let selection = self.host.boot.read_selection()?.unwrap_or_default();
         if selection.default_layer() != Some(layer) {
@@ -103,17 +115,13 @@ impl Execution<'_> {
     }
 }
 
-/// The selection that boots `layer` next. Going back to the default is only taking the arming away.
+/// The selection that boots `layer` next, whatever was armed before.
 fn armed(selection: &Selection, layer: &LayerName, tries: u8) -> Result<Selection> {
     if selection.armed().is_some_and(|armed| armed.layer == *layer && armed.tries_left == tries) {
         return Ok(selection.clone());
     }
     let free = if selection.armed().is_some() { selection.disarm() } else { Ok(selection.clone()) };
-    let wish = match free {
-        Ok(free) if free.default_layer() == Some(layer) => Ok(free),
-        Ok(free) => free.arm(layer, tries),
-        Err(error) => Err(error),
-    };
+    let wish = free.and_then(|free| free.arm(layer, tries));
     wish.map_err(|e| Error::failed(format!("arm {layer}"), e))
 }
 

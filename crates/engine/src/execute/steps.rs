@@ -21,6 +21,7 @@ impl Execution<'_> {
             Step::WriteEntry { layer, kernel } => self.write_entry(layer, kernel),
             Step::Arm { layer, tries } => self.arm(layer, *tries),
             Step::SetDefault { layer } => self.set_default(layer),
+            Step::Disarm { layer } => self.disarm(layer),
             Step::DropFrozen { frozen } => self.drop_frozen(frozen),
             Step::RemoveEntry { layer } => self.remove_entry(layer),
             Step::RemoveLayer { layer } => self.remove_layer(layer),
@@ -45,7 +46,7 @@ impl Execution<'_> {
             Step::WriteEntry { layer, .. } => self.undo_entry(layer),
             // The plan is past its commit point from here on; the executor never asks.
             Step::Arm { .. } | Step::SetDefault { .. } | Step::DropFrozen { .. } | Step::RemoveEntry { .. } => Ok(()),
-            Step::RemoveLayer { .. } | Step::RemoveBase { .. } | Step::SweepBoot => Ok(()),
+            Step::Disarm { .. } | Step::RemoveLayer { .. } | Step::RemoveBase { .. } | Step::SweepBoot => Ok(()),
         }
     }
 }

@@ -189,17 +189,20 @@ impl<'a> Change<'a> {
         }
         for step in &plan.steps {
             let exists = |name: &VolumeName| inventory.volumes.iter().any(|volume| volume.name == *name);
-            match step {
-                Step::CreateBase { base, .. } if exists(&base.volume()) => {
-                    return Err(stale(format!("since planning, {base} has appeared")));
-                }
-                Step::CreateLayer { layer, .. } if exists(&layer.volume()) => {
-                    return Err(stale(format!("since planning, {layer} has appeared")));
-                }
-                Step::FreezeState { layer, .. } if inventory.ready(&layer.volume()).is_none() => {
-                    return Err(stale(format!("since planning, {layer} has gone")));
-                }
-                _ => {}
+            if let Step::CreateBase { base, .. } = step
+                && exists(&base.volume())
+            {
+                return Err(stale(format!("since planning, {base} has appeared")));
+            }
+            if let Step::CreateLayer { layer, .. } = step
+                && exists(&layer.volume())
+            {
+                return Err(stale(format!("since planning, {layer} has appeared")));
+            }
+            if let Step::FreezeState { layer, .. } = step
+                && inventory.ready(&layer.volume()).is_none()
+            {
+                return Err(stale(format!("since planning, {layer} has gone")));
             }
         }
         Ok(())

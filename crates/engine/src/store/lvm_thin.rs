@@ -11,6 +11,7 @@
 mod heal;
 mod pool;
 mod report;
+mod setup;
 mod tags;
 
 use std::fs::File;
@@ -20,7 +21,8 @@ use std::path::{Path, PathBuf};
 use thinroot_core::inventory::{FsKind, Phase, Role, Volume};
 use thinroot_core::name::VolumeName;
 
-use self::heal::Diagnosis;
+pub use self::setup::PoolSize;
+
 use self::report::Lv;
 use super::filesystem::{self, Ground};
 use super::mount::{self, Medium, MountLine};
@@ -30,11 +32,6 @@ use crate::cmd::Cmd;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fault;
 
-/// Name of the volume that holds our records.
-const RECORDS: &str = "thinroot";
-/// Its size: journals, manifests and set-aside files of some dozen updates; only what is written takes room.
-const RECORDS_BYTES: u64 = 256 << 20;
-
 /// A store in a thin pool.
 #[derive(Debug, Clone)]
 pub struct LvmThinStore {
@@ -42,54 +39,7 @@ pub struct LvmThinStore {
     pool: String,
 }
 
-/// How large to make a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolSize {
-    /// Room for data.
-    pub data_bytes: u64,
-    /// Room for metadata. A pool whose metadata is full is read-only, and snapshots of changed bases need it: be generous.
-    pub metadata_bytes: u64,
-}
-
 impl LvmThinStore {
-    /// Makes a thin pool in an existing volume group, with the chunk size that keeps layers cheap.
-    ///
-    /// New chunks are not zeroed: file systems never show blocks that they did not write.
-    pub fn make_pool(vg: &str, pool: &str, size: PoolSize) -> Result<()> {
-        check_lvm_name(vg)?;
-        check_lvm_name(pool)?;
-        let cmd = Cmd::new("lvcreate")
-            .args(["-y", "-q", "--type", "thin-pool", "-Zn", "--chunksize", "64k", "-L"])
-            .arg(format!("{}b", size.data_bytes))
-            .arg("--poolmetadatasize")
-            .arg(format!("{}b", size.metadata_bytes))
-            .args(["-n", pool, vg]);
-        act("make pool", &cmd)
-    }
-
-    /// Makes an existing pool a store: it fails instead of waiting when full, and gets a volume for our records.
-    pub fn init(vg: &str, pool: &str) -> Result<Self> {
-        let store = Self::open(vg, pool)?;
-        if !store.pool(&store.look()?)?.fails_when_full {
-            // The default is to queue writes for a minute and fail then: an update would hang with the host on the pool,
-            // instead of failing at its next sync and being undone.
-            let cmd = Cmd::new("lvchange").args(["-q", "--errorwhenfull", "y"]).arg(store.path(pool));
-            act("let the pool fail when full", &cmd)?;
-        }
-        let name: VolumeName = RECORDS.parse().map_err(|error| Error::failed("name the records", error))?;
-        let ready = store.find(&store.look()?, &name)?.is_some_and(|(volume, _)| volume.phase == Phase::Ready);
-        if !ready {
-            store.create(&NewVolume {
-                name: name.clone(),
-                role: Role::Records,
-                fs: FsKind::Ext4,
-                size_bytes: RECORDS_BYTES,
-            })?;
-            store.publish(&name, None)?;
-        }
-        Ok(store)
-    }
-
     /// Opens a store.
     pub fn open(vg: &str, pool: &str) -> Result<Self> {
         check_lvm_name(vg)?;
@@ -403,65 +353,7 @@ impl Store for LvmThinStore {
     }
 
     fn heal(&self) -> Result<Vec<String>> {
-        let mut lvs = self.look()?;
-        if !self.pool(&lvs)?.active {
-            Cmd::new("lvchange").args(["-q", "-ay"]).arg(self.path(&self.pool)).run()?;
-            lvs = self.look()?;
-        }
-        let pool = self.pool(&lvs)?;
-        let (ours, _) = self.ours(&lvs);
-        let mut done = Vec::new();
-        let mut looked_at = None;
-        match heal::diagnose(&self.vg, pool, self.kernel_status()?.transaction_id, &lvs, &ours) {
-            Diagnosis::Sound => {}
-            Diagnosis::CutCreation { volume, pool_count, lvm_count } => {
-                done.push(self.end_cut_creation(&volume, pool_count, lvm_count)?);
-                looked_at = Some(volume.name);
-            }
-            Diagnosis::Beyond(words) => return Ok(vec![words]),
-        }
-        for volume in heal::doubtful(&ours).filter(|volume| Some(&volume.name) != looked_at.as_ref()) {
-            if !self.has_device(volume)? {
-                done.push(self.remove_without_device(volume)?);
-            }
-        }
-        Ok(done)
-    }
-}
-
-impl LvmThinStore {
-    fn end_cut_creation(&self, volume: &Volume, pool_count: u64, lvm_count: u64) -> Result<String> {
-        let name = volume.name.as_str();
-        if !self.has_device(volume)? {
-            return self.remove_without_device(volume);
-        }
-        let message = format!("set_transaction_id {pool_count} {lvm_count}");
-        let cmd = Cmd::new("dmsetup").args(["message", &tpool(&self.vg, &self.pool), "0", &message]);
-        act("complete the cut creation", &cmd)?;
-        Ok(format!("completed the creation of {name}, which was interrupted"))
-    }
-
-    /// Whether the pool has the device that LVM says it has. Leaves the volume active if so.
-    fn has_device(&self, volume: &Volume) -> Result<bool> {
-        let cmd = Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(volume.name.as_str()));
-        match cmd.run() {
-            Ok(_) => Ok(true),
-            Err(error) if heal::lacks_device(&error.said) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn remove_without_device(&self, volume: &Volume) -> Result<String> {
-        let name = volume.name.as_str();
-        if volume.phase == Phase::Ready {
-            return Ok(format!(
-                "{name} has no device in the pool although it counts as ready: its data is lost. Remove it with \
-                 `lvremove {}` once no boot entry names it",
-                self.path(name)
-            ));
-        }
-        act("remove without device", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(name)))?;
-        Ok(format!("removed {name}, whose creation was interrupted before it had any content"))
+        self.mend_cut_changes()
     }
 }
 

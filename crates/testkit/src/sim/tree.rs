@@ -47,7 +47,7 @@ impl Write for Hashing {
 /// Every path with its metadata and content, in the order of their names: equal trees give equal bytes. Directory times
 /// and link counts are left out, they say nothing about content.
 pub(super) fn write_stream(tree: &Path, out: &mut dyn Write) -> Result<()> {
-    walk(tree, tree, &mut |path, meta| {
+    walk(tree, &mut |path, meta| {
         let below = path.strip_prefix(tree).unwrap_or(path);
         let time = if meta.is_dir() { (0, 0) } else { (meta.mtime(), meta.mtime_nsec()) };
         let mut head = Vec::new();
@@ -71,7 +71,7 @@ pub(super) fn write_stream(tree: &Path, out: &mut dyn Write) -> Result<()> {
 /// Weight of every path: two equal contents count once in a pool that shares blocks.
 pub(super) fn weigh(tree: &Path) -> Result<Weights> {
     let mut weights = Weights::new();
-    walk(tree, tree, &mut |path, meta| {
+    walk(tree, &mut |path, meta| {
         let content = content(path, meta)?;
         if !content.is_empty() {
             let bytes = (content.len() as u64).next_multiple_of(BLOCK_BYTES);
@@ -92,7 +92,7 @@ fn content(path: &Path, meta: &fs::Metadata) -> Result<Vec<u8>> {
     }
 }
 
-fn walk(root: &Path, at: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata) -> Result<()>) -> Result<()> {
+fn walk(at: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata) -> Result<()>) -> Result<()> {
     let meta = fs::symlink_metadata(at).at("read", at)?;
     visit(at, &meta)?;
     if meta.is_dir() {
@@ -102,7 +102,7 @@ fn walk(root: &Path, at: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata) -> R
         }
         names.sort();
         for name in names {
-            walk(root, &at.join(name), visit)?;
+            walk(&at.join(name), visit)?;
         }
     }
     Ok(())

@@ -15,10 +15,76 @@
 use thinroot_core::inventory::{Phase, Volume};
 
 use super::report::Lv;
+use super::{LvmThinStore, act, tpool};
+use crate::cmd::Cmd;
+use crate::error::Result;
+
+impl LvmThinStore {
+    /// Looks at the pool and mends what is understood; says what it did, or what a person has to do.
+    pub(super) fn mend_cut_changes(&self) -> Result<Vec<String>> {
+        let mut lvs = self.look()?;
+        if !self.pool(&lvs)?.active {
+            Cmd::new("lvchange").args(["-q", "-ay"]).arg(self.path(&self.pool)).run()?;
+            lvs = self.look()?;
+        }
+        let pool = self.pool(&lvs)?;
+        let (ours, _) = self.ours(&lvs);
+        let mut done = Vec::new();
+        let mut looked_at = None;
+        match diagnose(&self.vg, pool, self.kernel_status()?.transaction_id, &lvs, &ours) {
+            Diagnosis::Sound => {}
+            Diagnosis::CutCreation { volume, pool_count, lvm_count } => {
+                done.push(self.end_cut_creation(&volume, pool_count, lvm_count)?);
+                looked_at = Some(volume.name);
+            }
+            Diagnosis::Beyond(words) => return Ok(vec![words]),
+        }
+        for volume in doubtful(&ours).filter(|volume| Some(&volume.name) != looked_at.as_ref()) {
+            if !self.has_device(volume)? {
+                done.push(self.remove_without_device(volume)?);
+            }
+        }
+        Ok(done)
+    }
+
+    fn end_cut_creation(&self, volume: &Volume, pool_count: u64, lvm_count: u64) -> Result<String> {
+        let name = volume.name.as_str();
+        if !self.has_device(volume)? {
+            return self.remove_without_device(volume);
+        }
+        let message = format!("set_transaction_id {pool_count} {lvm_count}");
+        let cmd = Cmd::new("dmsetup").args(["message", &tpool(&self.vg, &self.pool), "0", &message]);
+        act("complete the cut creation", &cmd)?;
+        Ok(format!("completed the creation of {name}, which was interrupted"))
+    }
+
+    /// Whether the pool has the device that LVM says it has. Leaves the volume active if so.
+    fn has_device(&self, volume: &Volume) -> Result<bool> {
+        let cmd = Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(volume.name.as_str()));
+        match cmd.run() {
+            Ok(_) => Ok(true),
+            Err(error) if lacks_device(&error.said) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove_without_device(&self, volume: &Volume) -> Result<String> {
+        let name = volume.name.as_str();
+        if volume.phase == Phase::Ready {
+            return Ok(format!(
+                "{name} has no device in the pool although it counts as ready: its data is lost. Remove it with \
+                 `lvremove {}` once no boot entry names it",
+                self.path(name)
+            ));
+        }
+        act("remove without device", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(name)))?;
+        Ok(format!("removed {name}, whose creation was interrupted before it had any content"))
+    }
+}
 
 /// What to do about the pool's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Diagnosis {
+enum Diagnosis {
     /// LVM and the kernel agree, or LVM will complete a removal by itself.
     Sound,
     /// A creation of ours was cut: this volume is or is not in the pool; activating it tells.
@@ -35,7 +101,7 @@ pub(super) enum Diagnosis {
 }
 
 /// Decides what state the pool is in. `ours` are our volumes with what LVM says of them.
-pub(super) fn diagnose(vg: &str, pool: &Lv, kernel_count: u64, lvs: &[Lv], ours: &[(Volume, &Lv)]) -> Diagnosis {
+fn diagnose(vg: &str, pool: &Lv, kernel_count: u64, lvs: &[Lv], ours: &[(Volume, &Lv)]) -> Diagnosis {
     let Some(lvm_count) = pool.transaction_id else {
         return Diagnosis::Beyond(format!("LVM does not say how often pool {} was changed", pool.name));
     };
@@ -60,7 +126,7 @@ pub(super) fn diagnose(vg: &str, pool: &Lv, kernel_count: u64, lvs: &[Lv], ours:
                 "creating {vg}/{0}, which is not ours, was interrupted. If `lvchange -ay -K {vg}/{0}` fails, remove it with \
                  `lvremove {vg}/{0}`; if it works, run `dmsetup message {1} 0 \"set_transaction_id {kernel_count} {lvm_count}\"`",
                 lv.name,
-                super::tpool(vg, &pool.name),
+                tpool(vg, &pool.name),
             )),
         },
         _ => Diagnosis::Beyond(format!(
@@ -71,12 +137,12 @@ pub(super) fn diagnose(vg: &str, pool: &Lv, kernel_count: u64, lvs: &[Lv], ours:
 }
 
 /// Volumes that may lack their device although the counts agree: inactive, staging, ours.
-pub(super) fn doubtful<'a>(ours: &'a [(Volume, &'a Lv)]) -> impl Iterator<Item = &'a Volume> {
+fn doubtful<'a>(ours: &'a [(Volume, &'a Lv)]) -> impl Iterator<Item = &'a Volume> {
     ours.iter().filter(|(volume, lv)| volume.phase == Phase::Staging && !lv.active).map(|(volume, _)| volume)
 }
 
 /// Whether an activation failed because the pool has no such device.
-pub(super) fn lacks_device(said: &str) -> bool {
+fn lacks_device(said: &str) -> bool {
     said.contains("No data available")
 }
 

@@ -1,0 +1,65 @@
+//! Making a pool, and making a pool a store.
+//!
+//! Separate because it happens once in the life of a host.
+
+use thinroot_core::inventory::{FsKind, Phase, Role};
+use thinroot_core::name::VolumeName;
+
+use super::{LvmThinStore, act, check_lvm_name};
+use crate::cmd::Cmd;
+use crate::error::{Error, Result};
+use crate::store::{NewVolume, Store};
+
+/// Name of the volume that holds our records.
+const RECORDS: &str = "thinroot";
+/// Its size: journals, manifests and set-aside files of some dozen updates; only what is written takes room.
+const RECORDS_BYTES: u64 = 256 << 20;
+
+/// How large to make a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Room for data.
+    pub data_bytes: u64,
+    /// Room for metadata. A pool whose metadata is full is read-only, and snapshots of changed bases need it: be generous.
+    pub metadata_bytes: u64,
+}
+
+impl LvmThinStore {
+    /// Makes a thin pool in an existing volume group, with the chunk size that keeps layers cheap.
+    ///
+    /// New chunks are not zeroed: file systems never show blocks that they did not write.
+    pub fn make_pool(vg: &str, pool: &str, size: PoolSize) -> Result<()> {
+        check_lvm_name(vg)?;
+        check_lvm_name(pool)?;
+        let cmd = Cmd::new("lvcreate")
+            .args(["-y", "-q", "--type", "thin-pool", "-Zn", "--chunksize", "64k", "-L"])
+            .arg(format!("{}b", size.data_bytes))
+            .arg("--poolmetadatasize")
+            .arg(format!("{}b", size.metadata_bytes))
+            .args(["-n", pool, vg]);
+        act("make pool", &cmd)
+    }
+
+    /// Makes an existing pool a store: it fails instead of waiting when full, and gets a volume for our records.
+    pub fn init(vg: &str, pool: &str) -> Result<Self> {
+        let store = Self::open(vg, pool)?;
+        if !store.pool(&store.look()?)?.fails_when_full {
+            // The default is to queue writes for a minute and fail then: an update would hang with the host on the pool,
+            // instead of failing at its next sync and being undone.
+            let cmd = Cmd::new("lvchange").args(["-q", "--errorwhenfull", "y"]).arg(store.path(pool));
+            act("let the pool fail when full", &cmd)?;
+        }
+        let name: VolumeName = RECORDS.parse().map_err(|error| Error::failed("name the records", error))?;
+        let ready = store.find(&store.look()?, &name)?.is_some_and(|(volume, _)| volume.phase == Phase::Ready);
+        if !ready {
+            store.create(&NewVolume {
+                name: name.clone(),
+                role: Role::Records,
+                fs: FsKind::Ext4,
+                size_bytes: RECORDS_BYTES,
+            })?;
+            store.publish(&name, None)?;
+        }
+        Ok(store)
+    }
+}
