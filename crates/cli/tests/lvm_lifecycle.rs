@@ -85,7 +85,10 @@ fn from_an_empty_pool_through_updates_and_back() {
     let merged = lab.edit("node-2-0+1", "busybox cat /etc/local /etc/conf; busybox test ! -e /etc/unwanted");
     assert_eq!((merged.code, merged.stdout.as_str()), (0, "mine\nfirst=2\na\nb\nc\nd\nlast=mine\n"));
     assert_eq!((lab.listing("node-1-0"), lab.listing("node-1-0+1")), (base, old.clone()));
-    assert_eq!(lab.ok(&format!("update {image}")).stdout, "nothing to do: node-2-0+1 is of node-2-0 already\n");
+    assert_eq!(
+        lab.ok(&format!("update {image}")).stdout,
+        "nothing to do: node-2-0 is staged and armed already: node-2-0+1\n"
+    );
 
     lab.ok("bless");
     lab.ok(&format!("update {}", lab.image(3, 4)));
