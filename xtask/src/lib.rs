@@ -9,6 +9,7 @@
 
 pub mod bed;
 pub mod cache;
+pub mod crash;
 pub mod image;
 pub mod job;
 pub mod licences;

@@ -3,7 +3,7 @@
 //! Separate from the verb because these three are pure and the rules in them decide what counts as tested:
 //!
 //! - an integration test whose target is named `lvm_…` or `…_lvm` runs only inside the test kernel; everything else runs
-//!   on this machine;
+//!   on this machine; one named `cuts_…` is the crash suite's part inside the test kernel, run by [`crate::crash`];
 //! - a program that ran no test inside the test kernel has failed: its gate is broken.
 
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ pub enum Place {
     Host,
     /// A test kernel of its own, with two empty disks.
     Kernel,
+    /// Many test kernels whose power is cut.
+    Cuts,
 }
 
 /// One compiled test program.
@@ -80,8 +82,11 @@ fn program(line: &str) -> Option<TestProgram> {
     let target = message["target"]["name"].as_str()?;
     let kind = message["target"]["kind"][0].as_str()?;
     let package = package_name(message["package_id"].as_str()?);
-    let gated = target.starts_with("lvm_") || target.ends_with("_lvm");
-    let place = if kind == "test" && gated { Place::Kernel } else { Place::Host };
+    let place = match kind {
+        "test" if target.starts_with("cuts_") => Place::Cuts,
+        "test" if target.starts_with("lvm_") || target.ends_with("_lvm") => Place::Kernel,
+        _ => Place::Host,
+    };
     Some(TestProgram { name: format!("{package}/{target}{}", unit_suffix(kind)), path, dir, place })
 }
 
@@ -130,6 +135,7 @@ mod tests {
             artifact("engine", "test", "store_lvm", true),
             artifact("engine", "test", "lvm_prune", true),
             artifact("engine", "test", "store_dir", true),
+            artifact("cli", "test", "cuts_lvm", true),
             artifact("engine", "lib", "lvm_thin", true),
             artifact("cli", "bin", "thinroot", false),
             r#"{"reason":"build-finished","success":true}"#.to_string(),
@@ -137,6 +143,7 @@ mod tests {
         ];
         let got: Vec<(String, Place)> = programs(&messages.join("\n")).into_iter().map(|p| (p.name, p.place)).collect();
         let want = [
+            ("cli/cuts_lvm", Place::Cuts),
             ("engine/lvm_prune", Place::Kernel),
             ("engine/lvm_thin (library)", Place::Host),
             ("engine/store_dir", Place::Host),

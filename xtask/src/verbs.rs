@@ -17,6 +17,7 @@ cargo xtask VERB
   demo [--no-vm]     shows an update of a real Debian, with everything built from this tree
   test [--quick|--nightly]
                      builds and runs all tests, those with real LVM in a test kernel
+  crash [--nightly]  only the power cuts of these: an update, a rollback, a removal, on real LVM
   tidy               checks the rules of the house that the compiler does not know
   licences           checks that every dependency has an allowed licence
   images [--weekly]  builds the Debian images of demo and bench into the cache
@@ -30,6 +31,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     let (verb, rest) = args.split_first().map_or(("help", args), |(verb, rest)| (verb.as_str(), rest));
     match verb {
         "test" => test::run(rest),
+        "crash" => test::run_cuts(rest),
         "images" => images::run(rest),
         "vm" => vm::run(rest),
         "tidy" => tidy::run(rest),

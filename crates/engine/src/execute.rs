@@ -90,6 +90,15 @@ pub(crate) fn abandon(host: &Host, open: Journal, reporter: &dyn Reporter) -> Re
     execution.forward()
 }
 
+/// What was begun and undone is a failure, whatever the step called it: "refused" and "busy" promise that nothing was
+/// touched.
+fn after_undoing(kind: ErrorKind) -> ErrorKind {
+    match kind {
+        ErrorKind::Usage | ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Failed => ErrorKind::Failed,
+        ErrorKind::Damaged | ErrorKind::Interrupted | ErrorKind::PowerCut => kind,
+    }
+}
+
 impl Execution<'_> {
     pub(crate) fn plan(&self) -> &Plan {
         &self.file.journal.plan
@@ -139,7 +148,7 @@ impl Execution<'_> {
             .and_then(|()| self.undo_all())
             .and_then(|()| self.close(Outcome::Failed, error.to_string()));
         match undone {
-            Ok(_) => error,
+            Ok(_) => Error { kind: after_undoing(error.kind), ..error },
             Err(cut) if cut.kind == ErrorKind::PowerCut => cut,
             Err(second) => Error {
                 kind: ErrorKind::Interrupted,

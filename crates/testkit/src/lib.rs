@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod images;
+pub mod lab;
 pub mod scratch;
 pub mod sim;
 pub mod trees;

@@ -14,7 +14,7 @@ use crate::bed::{Access, Bed, End, sparse_disk};
 use crate::cache::Cache;
 use crate::job::Group;
 use crate::suite::{Place, Tally, TestProgram, programs, tally};
-use crate::{Context, Result, packages, workspace};
+use crate::{Context, Result, crash, packages, workspace};
 
 /// Test kernels side by side. Each has one processor; more than the machine has makes all of them slower.
 const KERNELS: usize = 2;
@@ -70,7 +70,8 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     }
     let cache = Cache::open()?;
     let all = build()?;
-    let (host, kernel): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.place == Place::Host);
+    let (host, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.place == Place::Host);
+    let (kernel, cuts): (Vec<_>, Vec<_>) = rest.into_iter().partition(|p| p.place == Place::Kernel);
     let mut sum = Sum::default();
     println!("test: {} programs on this machine", host.len());
     for program in &host {
@@ -78,10 +79,48 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     }
     sum.take(doc_tests(&cache, depth));
     match depth {
-        Depth::Quick => println!("test: left out because of --quick: {} programs in the test kernel", kernel.len()),
-        Depth::Normal | Depth::Nightly => in_kernels(&cache, kernel, depth, &mut sum),
+        Depth::Quick => {
+            println!("test: left out because of --quick: {} programs in the test kernel, power cuts", kernel.len());
+        }
+        Depth::Normal | Depth::Nightly => {
+            in_kernels(&cache, kernel, depth, &mut sum);
+            let sweep = if depth == Depth::Nightly { crash::Depth::NIGHTLY } else { crash::Depth::NORMAL };
+            cuts.iter().for_each(|program| sum.take(cut(&cache, program, sweep)));
+        }
     }
     sum.close()
+}
+
+/// `cargo xtask crash`: the power cuts alone.
+pub fn run_cuts(args: &[String]) -> Result<ExitCode> {
+    let usage = "usage: cargo xtask crash [--nightly]";
+    let depth = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => crash::Depth::NORMAL,
+        ["--nightly"] => crash::Depth::NIGHTLY,
+        _ => return Err(usage.into()),
+    };
+    packages::ensure(&[packages::TEST, packages::UML])?;
+    let cache = Cache::open()?;
+    let mut sum = Sum::default();
+    let programs: Vec<_> = build()?.into_iter().filter(|program| program.place == Place::Cuts).collect();
+    if programs.is_empty() {
+        return Err("no test program is named cuts_…".into());
+    }
+    programs.iter().for_each(|program| sum.take(cut(&cache, program, depth)));
+    sum.close()
+}
+
+fn cut(cache: &Cache, program: &TestProgram, depth: crash::Depth) -> Report {
+    let start = Instant::now();
+    let name = format!("{}: power cuts", program.name);
+    match crash::sweep(cache, program, depth) {
+        Ok(summary) => {
+            println!("test: {}", summary.text);
+            let output = summary.failures.join("\n\n");
+            Report { name, took: start.elapsed(), result: Ok(summary.tally), output }
+        }
+        Err(why) => Report { name, took: start.elapsed(), result: Err(why), output: String::new() },
+    }
 }
 
 /// Compiles everything once and lists the test programs.

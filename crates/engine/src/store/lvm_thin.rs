@@ -318,7 +318,11 @@ impl Store for LvmThinStore {
                 (Access::WriteBase | Access::WriteLayer, _) => {}
             }
         }
-        self.unused("mount", lv, name)?;
+        // A run in a mount namespace of its own has the records mounted while it works, and reading needs no lock: the
+        // kernel shows one file system in both places.
+        if found.role != Role::Records {
+            self.unused("mount", lv, name)?;
+        }
         if manner.writes() && lv.read_only {
             // Its publishing or withdrawing was cut off.
             self.change("make writable", name, &["-prw", "-kn"])?;
