@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::Result;
 
+mod bench;
 mod demo;
 mod images;
 mod licences;
@@ -17,6 +18,8 @@ cargo xtask VERB
   demo [--no-vm]     shows an update of a real Debian, with everything built from this tree
   test [--quick|--nightly]
                      builds and runs all tests, those with real LVM in a test kernel
+  bench [--quick] [growth|copy|delta|memory|page]…
+                     measures room, time and memory, and writes docs/performance.md
   tidy               checks the rules of the house that the compiler does not know
   licences           checks that every dependency has an allowed licence
   images [--weekly]  builds the Debian images of demo and bench into the cache
@@ -30,6 +33,9 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     let (verb, rest) = args.split_first().map_or(("help", args), |(verb, rest)| (verb.as_str(), rest));
     match verb {
         "test" => test::run(rest),
+        "bench" => bench::run(rest),
+        // Started by bench inside the test kernel.
+        "bench-guest" => bench::run_guest(rest),
         "images" => images::run(rest),
         "vm" => vm::run(rest),
         "tidy" => tidy::run(rest),
