@@ -15,7 +15,7 @@ use thinroot_engine::base::inodes::InodeTable;
 use thinroot_engine::base::verify;
 use thinroot_engine::progress::Silent;
 use thinroot_engine::source::manifest_of_tree;
-use thinroot_engine::state::delta::delta;
+use thinroot_engine::state::delta;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
