@@ -54,11 +54,13 @@ impl Thinroot {
     /// Runs a verb; findings (exit code 4) are as good as none.
     pub fn run(&self, args: &[&str]) -> Result<Run> {
         let mut command = Command::new(&self.program);
-        command.args(&self.options).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(&self.options).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let start = Instant::now();
         let mut group = Group::spawn(&mut command, None)?;
         let status_file = format!("/proc/{}/status", group.child().id());
         let stderr = group.child().stderr.take().ok_or("no pipe for stderr")?;
+        let stdout = group.child().stdout.take().ok_or("no pipe for stdout")?;
+        let answer = std::thread::spawn(move || std::io::read_to_string(stdout).unwrap_or_default());
         let story = std::thread::spawn(move || listen(stderr, start));
         let mut peak_kib = 0;
         let status = loop {
@@ -71,7 +73,10 @@ impl Thinroot {
         let (steps, words) = story.join().map_err(|_| "the thread that reads the story panicked")?;
         match status.code() {
             Some(0 | 4) => Ok(Run { seconds, peak_kib, steps }),
-            Some(_) | None => Err(format!("thinroot {}: {status}\n{words}", args.join(" "))),
+            Some(_) | None => {
+                let answer = answer.join().unwrap_or_default();
+                Err(format!("thinroot {}: {status}\n{answer}{words}", args.join(" ")))
+            }
         }
     }
 }

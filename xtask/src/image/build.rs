@@ -88,7 +88,7 @@ impl Build {
         let packages = packages(&tree)?;
         let archive = self.job.path().join("archive.tar.zst");
         let mut tar = Command::new("tar");
-        tar.args(["--create", "--sort=name", "--format=pax", "--numeric-owner", "--acls", "--xattrs"]);
+        tar.args(["--create", "--sort=name", "--format=pax", "--numeric-owner", "--xattrs"]);
         tar.args(["--xattrs-include=*", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime"]);
         tar.arg("--clamp-mtime").arg(format!("--mtime=@{}", newest_package(&tree)?));
         // Sockets, and nodes that devtmpfs makes anyway.
