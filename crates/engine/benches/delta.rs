@@ -40,6 +40,8 @@ fn main() -> Outcome<()> {
     if !differences.is_empty() {
         return Err("the tree changed while it was read".into());
     }
+    // Another mount namespace may keep the file system mounted, and umount then writes nothing back.
+    run("sync", &[])?;
     run("umount", &[&base])?;
     run("cp", &[Path::new("--sparse=always"), &base_image, &layer_image])?;
     let layer = work.join("layer");

@@ -64,6 +64,8 @@ impl Stand {
         let old = sources.join(images[0].name);
         let (from, to) = (format!("{}/", old.display()), point.display().to_string());
         must("rsync", &["-aHAX", "--numeric-ids", "--delete", &from, &to])?;
+        // Another mount namespace may keep the file system mounted, and umount then writes nothing back.
+        must("sync", &[])?;
         must("umount", &[&to])?;
         Ok(Stand { work: work.into(), old, sources, base: work.join("base.img") })
     }
@@ -86,6 +88,7 @@ impl Stand {
             json!({"who": "rsync", "total_s": start.elapsed().as_secs_f64()})
         };
         let start = Instant::now();
+        must("sync", &["-f", &to])?;
         must("umount", &[&to])?;
         record["flush_s"] = json!(start.elapsed().as_secs_f64());
         record["what"] = json!(what);

@@ -68,7 +68,7 @@ impl Bench {
             "{}",
             json!({
                 "what": what, "how": how, "seconds": seconds, "peak_kib": peak_kib,
-                "read_s": run.step_seconds("read image"), "write_s": run.step_seconds("write base"),
+                "read_s": run.step_seconds("read image"), "write_s": run.step_seconds("write what differs"),
                 "seal_s": run.step_seconds("seal base"), "written_mib": run.written_mib(),
                 "growth_chunks": after.chunks as i64 - before.chunks as i64, "differ_chunks": differ,
                 "metadata_blocks": after.metadata_blocks as i64 - before.metadata_blocks as i64,

@@ -53,6 +53,8 @@ fn update(cache: &Cache, program: &Path, what: &str, old: &str, new: &str) -> Re
     let Run { seconds, peak_kib, .. } = thinroot.run(&["update", new, "--as", "bench-2-1"])?;
     let record = json!({"what": what, "peak_kib": peak_kib, "seconds": seconds, "add_peak_kib": add.peak_kib});
     println!("  {record}");
+    // A sealed base in a directory store is immutable; the work directory could not be removed.
+    must("chattr", &["-R", "-i", &store.to_string_lossy()])?;
     Ok(record)
 }
 
