@@ -48,7 +48,7 @@ fn update(cache: &Cache, program: &Path, what: &str, old: &str, new: &str) -> Re
     let store = job.path().join("store");
     let thinroot = Thinroot::new(program, &format!("dir:{}", store.display()), &store.join("boot"));
     thinroot.run(&["init"])?;
-    let add = thinroot.run(&["base", "add", old, "--as", "bench-1-1"])?;
+    let add = thinroot.run(&["base", "add", old, "--as", "bench-1-1", "--size", "6G"])?;
     thinroot.run(&["layer", "fork", "bench-1-1"])?;
     let Run { seconds, peak_kib, .. } = thinroot.run(&["update", new, "--as", "bench-2-1"])?;
     let record = json!({"what": what, "peak_kib": peak_kib, "seconds": seconds, "add_peak_kib": add.peak_kib});

@@ -25,19 +25,9 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     if !rustix::process::getuid().is_root() {
         return Err("bench mounts file systems of its own and so needs root: run it with sudo".into());
     }
-    packages::ensure(&[packages::UML, packages::IMAGES, packages::BENCH])?;
     let cache = Cache::open()?;
-    let images = image::ensure(&cache, &super::images::today()?, Weekly::Yes)?;
-    let program = release_program()?;
-    let rounds = if quick { 1 } else { 3 };
-    for part in wanted.iter().filter(|part| **part != "page") {
-        let records = match *part {
-            "growth" => pool::measure(&cache, &program, &images, rounds)?,
-            "copy" => copy::measure(&cache, &images, rounds)?,
-            "delta" => delta::measure(&cache, if quick { 1 } else { 5 })?,
-            _ => memory::measure(&cache, &program, &images, rounds)?,
-        };
-        records.keep(&cache, part)?;
+    if wanted != ["page"] {
+        measure(&cache, &wanted, quick)?;
     }
     let [growth, copy, delta, memory] = PARTS.map(|part| Records::load(&cache, part));
     let page = page::render(&page::Parts { growth: growth?, copy: copy?, delta: delta?, memory: memory? });
@@ -45,6 +35,23 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     let path = workspace::root().join("docs/performance.md");
     std::fs::write(&path, page).context(format!("write {}", path.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn measure(cache: &Cache, wanted: &[&str], quick: bool) -> Result<()> {
+    packages::ensure(&[packages::UML, packages::IMAGES, packages::BENCH])?;
+    let images = image::ensure(cache, &super::images::today()?, Weekly::Yes)?;
+    let program = release_program()?;
+    let rounds = if quick { 1 } else { 3 };
+    for part in wanted.iter().filter(|part| **part != "page") {
+        let records = match *part {
+            "growth" => pool::measure(cache, &program, &images, rounds)?,
+            "copy" => copy::measure(cache, &images, rounds)?,
+            "delta" => delta::measure(cache, if quick { 1 } else { 5 })?,
+            _ => memory::measure(cache, &program, &images, rounds)?,
+        };
+        records.keep(cache, part)?;
+    }
+    Ok(())
 }
 
 /// The guest's side of the growth part.
