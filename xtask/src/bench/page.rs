@@ -54,6 +54,12 @@ with 8 packages updated (\"weekly\"), and with a new kernel and 24 packages (\"l
 ";
 
 const TAIL: &str = "
+## What to know about these numbers
+
+- Where it says \"not measured\", no valid measurement has been taken yet; no bar counts as met there.
+- Times on a machine that does other work at once spread widely; a ratio of two medians with wide ranges is a hint. Growth,
+  differing chunks and memory do not depend on that.
+
 ## How it is measured
 
 - Growth: used chunks in `dmsetup status` of the pool before and after `thinroot base add`, without those that the
@@ -98,10 +104,12 @@ fn growth(out: &mut String, records: &Records) {
     for what in ["weekly", "large"] {
         let [over, fresh] = ["over", "fresh"].map(|how| records.having(&[("what", what), ("how", how)]));
         let held = ratio(&over.series("growth_chunks"), &over.series("differ_chunks"));
+        let written =
+            |of: &Records| of.series("written_mib").median().map_or("–".into(), |mib| format!("{mib:.1} MiB"));
         let line = |name: String, of: &Records, held: Option<f64>, bar: &str, differ: String| {
             [
                 name,
-                format!("{:.1} MiB", of.series("written_mib").median().unwrap_or_default()),
+                written(of),
                 of.series("growth_chunks").words(0),
                 differ,
                 times(held),
@@ -118,6 +126,17 @@ fn growth(out: &mut String, records: &Records) {
         let cells = [format!("{what}, saved"), String::new(), words(saved), String::new()];
         row(out, &[&cells[..], &[String::new(), String::new(), words(faster)]].concat());
     }
+    let first = records.having(&[("what", "first")]);
+    let cells = [
+        "the first base, new file system".into(),
+        format!("{:.1} MiB", first.series("written_mib").median().unwrap_or_default()),
+        first.series("growth_chunks").words(0),
+        String::new(),
+        "–".into(),
+        String::new(),
+        first.series("seconds").words(1),
+    ];
+    row(out, &cells);
     table(out, "Where its time goes (s)", &["update", "read image", "write and verify", "seal"]);
     for (what, how) in [("weekly", "over"), ("weekly", "fresh"), ("large", "over"), ("large", "fresh")] {
         let of = records.having(&[("what", what), ("how", how)]);
@@ -194,9 +213,7 @@ mod tests {
              {\"what\":\"layer\",\"fork_chunks\":1,\"mounted_chunks\":16}\n",
         );
         let page = render(&Parts { growth, ..Parts::default() });
-        assert!(
-            page.contains("| weekly, over its ancestor | 0.0 MiB | 102 (n=1) | 100 (n=1) | 1.020 | met | 2.0 (n=1) |")
-        );
+        assert!(page.contains("| weekly, over its ancestor | – | 102 (n=1) | 100 (n=1) | 1.020 | met | 2.0 (n=1) |"));
         assert!(page.contains("| 103 (n=1) | 100 (n=1) | 1.030 | **missed** |"), "{page}");
         assert!(page.contains("| fork | 1 (n=1) | met |"));
         assert!(page.contains("| first writable mount and unmount | 16 (n=1) | **missed** |"));
