@@ -59,6 +59,8 @@ const TAIL: &str = "
 - Where it says \"not measured\", no valid measurement has been taken yet; no bar counts as met there.
 - Times on a machine that does other work at once spread widely; a ratio of two medians with wide ranges is a hint. Growth,
   differing chunks and memory do not depend on that.
+- The delta rows of the first run (n=2) overlapped for part of their time with another run of the same bench, and the
+  machine's load was 6 to 11: a miss there has to be measured again before it means anything about the engine.
 
 ## How it is measured
 
