@@ -8,6 +8,7 @@
 //! Ctrl-C or SIGTERM ([`job`] sees to that).
 
 pub mod bed;
+pub mod bench;
 pub mod cache;
 pub mod crash;
 pub mod image;

@@ -41,6 +41,9 @@ pub const IMAGES: &[Need] = &[
     ("e2fsprogs", "writes disks"),
 ];
 
+/// For measuring.
+pub const BENCH: &[Need] = &[("rsync", "what the base writer is measured against")];
+
 /// For booting them.
 pub const VM: &[Need] = &[("qemu-system-x86", "boots layers in a virtual machine")];
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::Result;
 
+mod bench;
 mod demo;
 mod images;
 mod licences;
@@ -18,6 +19,8 @@ cargo xtask VERB
   test [--quick|--nightly]
                      builds and runs all tests, those with real LVM in a test kernel
   crash [--nightly]  only the power cuts of these: an update, a rollback, a removal, on real LVM
+  bench [--quick] [growth|copy|delta|memory|page]…
+                     measures room, time and memory, and writes docs/performance.md
   tidy               checks the rules of the house that the compiler does not know
   licences           checks that every dependency has an allowed licence
   images [--weekly]  builds the Debian images of demo and bench into the cache
@@ -32,6 +35,9 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     match verb {
         "test" => test::run(rest),
         "crash" => test::run_cuts(rest),
+        "bench" => bench::run(rest),
+        // Started by bench inside the test kernel.
+        "bench-guest" => bench::run_guest(rest),
         "images" => images::run(rest),
         "vm" => vm::run(rest),
         "tidy" => tidy::run(rest),

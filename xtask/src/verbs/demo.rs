@@ -164,7 +164,7 @@ const LOOKS: &[(&str, &str)] = &[
     ("uname -r", "6."),
     ("cat /proc/cmdline", "thinroot.layer="),
     ("hostname", "web-1"),
-    ("sshd -T 2>/dev/null | grep -i '^permitrootlogin'", "permitrootlogin no"),
+    ("grep ^PermitRootLogin /etc/ssh/sshd_config", "PermitRootLogin no"),
     ("id ada", "(ada)"),
     ("test ! -e /etc/nginx/sites-enabled/default && echo still deleted", "still deleted"),
     ("stat -c '%U %n' /srv/www/index.html", "www-data"),

@@ -1,17 +1,19 @@
 //! Trees from mounted directories: the `dir:` source itself, and what squashfs and raw images are once mounted.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use thinroot_core::manifest::{Kind, Manifest};
 use thinroot_core::path::TreePath;
 
-use super::content::{ContentReader, Expected};
+use super::content::{ContentReader, Expected, Facts};
 use super::draft::{Draft, Drafted, InodeId, Origin};
 use super::small::worth_keeping;
 use super::{Contents, Found, Stated, TakeContent};
@@ -19,6 +21,13 @@ use crate::error::{Error, IoContext, Result};
 use crate::mounts::TempMount;
 use crate::progress::{Event, Reporter};
 use crate::tree::read::{OpenFile, Walked, WalkedKind, walk};
+
+/// Threads that read and hash: with the walk, as many as keep two processors busy.
+const HASH_THREADS: usize = 2;
+/// Files opened ahead of them; each is a descriptor.
+const QUEUE: usize = 32;
+/// Paths that may wait behind one long file.
+const WAITING: usize = 512;
 
 /// Reads the tree of a directory.
 pub(super) fn read(root: &Path, attempted: &str, reporter: &dyn Reporter) -> Result<Found> {
@@ -47,57 +56,112 @@ pub fn manifest_of_tree(root: &Path) -> Result<Manifest> {
 }
 
 fn scan(root: &Path, reporter: &dyn Reporter) -> Result<Drafted> {
-    let mut draft = Draft::new(reporter);
-    let mut reader = ContentReader::new();
-    // Only what has more than one name: most inodes do not.
-    let mut linked: HashMap<u64, InodeId> = HashMap::new();
-    walk(root, true, &mut |walked, open| {
-        if let Some(inode) = linked.get(&walked.ino).filter(|_| walked.kind != WalkedKind::Directory) {
-            return draft.link(walked.path.clone(), *inode);
+    let (jobs, queue) = sync_channel(QUEUE);
+    let queue = Mutex::new(queue);
+    std::thread::scope(|scope| {
+        for _ in 0..HASH_THREADS {
+            scope.spawn(|| read_contents(&queue));
         }
-        if walked.boundary {
-            let text = format!("{}: something is mounted there; it is left out", walked.path);
-            reporter.event(Event::Note { text });
-        }
-        let inode = put(walked, open, &mut draft, &mut reader, reporter)?;
-        if let Some(inode) = inode
-            && walked.nlink > 1
-            && walked.kind != WalkedKind::Directory
-        {
-            linked.insert(walked.ino, inode);
-        }
-        Ok(())
-    })?;
-    draft.finish()
+        // Moved in, so that the threads end with it, also where the walk ends with an error.
+        let mut line =
+            Line { jobs, waiting: VecDeque::new(), linked: HashMap::new(), draft: Draft::new(reporter), reporter };
+        walk(root, true, &mut |walked, open| line.join(walked, open))?;
+        while line.advance()? {}
+        line.draft.finish()
+    })
 }
 
-fn put(
-    walked: &Walked,
-    open: OpenFile<'_>,
-    draft: &mut Draft<'_>,
-    reader: &mut ContentReader,
-    reporter: &dyn Reporter,
-) -> Result<Option<InodeId>> {
-    let path = walked.path.clone();
-    let kind = match &walked.kind {
-        WalkedKind::File { size, sparse } => {
-            let facts = reader.read(&path, &mut open.open()?, worth_keeping(&path))?;
-            if facts.size != *size {
-                return Err(Error::refused(format!("read {path}"), "it changed while it was being read"));
+/// A content to be read, and where to say what was told from it.
+struct Job {
+    path: TreePath,
+    file: File,
+    facts: SyncSender<Result<Facts>>,
+}
+
+fn read_contents(queue: &Mutex<Receiver<Job>>) {
+    let mut reader = ContentReader::new();
+    // The lock is released at the end of the statement, before the content is read.
+    while let Some(Job { path, mut file, facts }) = { queue.lock().ok().and_then(|queue| queue.recv().ok()) } {
+        // Nobody listens where the walk has failed.
+        let _ = facts.send(reader.read(&path, &mut file, worth_keeping(&path)));
+    }
+}
+
+/// Paths that were walked, in their order, from the first one whose content is still being read.
+struct Line<'r> {
+    jobs: SyncSender<Job>,
+    waiting: VecDeque<(Walked, Option<Receiver<Result<Facts>>>)>,
+    /// Only what has more than one name: most inodes do not.
+    linked: HashMap<u64, Option<InodeId>>,
+    draft: Draft<'r>,
+    reporter: &'r dyn Reporter,
+}
+
+impl Line<'_> {
+    fn join(&mut self, walked: &Walked, open: OpenFile<'_>) -> Result<()> {
+        if walked.boundary {
+            let text = format!("{}: something is mounted there; it is left out", walked.path);
+            self.reporter.event(Event::Note { text });
+        }
+        let linked = walked.nlink > 1 && walked.kind != WalkedKind::Directory;
+        let further = linked && self.linked.contains_key(&walked.ino);
+        let facts = match walked.kind {
+            WalkedKind::File { .. } if !further => {
+                let (facts, told) = sync_channel(1);
+                let job = Job { path: walked.path.clone(), file: open.open()?, facts };
+                self.jobs.send(job).map_err(|_| Error::failed("read the tree", "the reading threads ended"))?;
+                Some(told)
             }
-            return draft.put_file(path, facts, *sparse, walked.meta.clone(), Origin::default()).map(Some);
+            WalkedKind::File { .. } | WalkedKind::Directory | WalkedKind::Symlink { .. } | WalkedKind::Fifo => None,
+            WalkedKind::Char { .. } | WalkedKind::Block { .. } | WalkedKind::Socket => None,
+        };
+        if linked {
+            self.linked.entry(walked.ino).or_insert(None);
         }
-        WalkedKind::Socket => {
-            reporter.event(Event::Note { text: format!("{path}: a socket; it is left out") });
-            return Ok(None);
+        self.waiting.push_back((walked.clone(), facts));
+        if self.waiting.len() > WAITING { self.advance().map(|_| ()) } else { Ok(()) }
+    }
+
+    /// Puts the first path that waits into the draft; whether there was one.
+    fn advance(&mut self) -> Result<bool> {
+        let Some((walked, facts)) = self.waiting.pop_front() else { return Ok(false) };
+        if let Some(Some(inode)) = self.linked.get(&walked.ino).filter(|_| walked.kind != WalkedKind::Directory) {
+            self.draft.link(walked.path, *inode)?;
+            return Ok(true);
         }
-        WalkedKind::Directory => Kind::Directory,
-        WalkedKind::Symlink { target } => Kind::Symlink { target: target.clone() },
-        WalkedKind::Fifo => Kind::Fifo,
-        WalkedKind::Char { major, minor } => Kind::Char { major: *major, minor: *minor },
-        WalkedKind::Block { major, minor } => Kind::Block { major: *major, minor: *minor },
-    };
-    draft.put(path, kind, walked.meta.clone()).map(Some)
+        let ended = || Error::failed(format!("read {}", walked.path), "the thread that read it ended");
+        let facts = facts.map(|facts| facts.recv().unwrap_or_else(|_| Err(ended()))).transpose()?;
+        let (ino, inode) = (walked.ino, self.put(walked, facts)?);
+        if let Some(known) = self.linked.get_mut(&ino) {
+            *known = inode;
+        }
+        Ok(true)
+    }
+
+    fn put(&mut self, walked: Walked, facts: Option<Facts>) -> Result<Option<InodeId>> {
+        let Walked { path, kind, meta, .. } = walked;
+        let kind = match (kind, facts) {
+            (WalkedKind::File { size, sparse }, Some(facts)) => {
+                if facts.size != size {
+                    return Err(Error::refused(format!("read {path}"), "it changed while it was being read"));
+                }
+                return self.draft.put_file(path, facts, sparse, meta, Origin::default()).map(Some);
+            }
+            (WalkedKind::File { .. }, None) => {
+                return Err(Error::failed(format!("read {path}"), "its first name was lost"));
+            }
+            (WalkedKind::Socket, _) => {
+                self.reporter.event(Event::Note { text: format!("{path}: a socket; it is left out") });
+                return Ok(None);
+            }
+            (WalkedKind::Directory, _) => Kind::Directory,
+            (WalkedKind::Symlink { target }, _) => Kind::Symlink { target },
+            (WalkedKind::Fifo, _) => Kind::Fifo,
+            (WalkedKind::Char { major, minor }, _) => Kind::Char { major, minor },
+            (WalkedKind::Block { major, minor }, _) => Kind::Block { major, minor },
+        };
+        self.draft.put(path, kind, meta).map(Some)
+    }
 }
 
 struct TreeContents {
