@@ -4,6 +4,9 @@
 //! here. Must stay true: stdout carries the answer and nothing else, stderr the story, and exit codes and JSON are a
 //! contract (`docs/exit-codes.md`, `docs/json.md`).
 
+// Doc comments of arguments are help texts, where [:TAG] means what it means in a synopsis.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 pub mod answer;
 pub mod args;
 pub mod exit;

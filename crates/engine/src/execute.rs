@@ -1,6 +1,6 @@
 //! Carrying a plan out: journal, probe, apply, journal; and undoing it where it fails before the commit point.
 //!
-//! The executor chooses nothing. What each step does is in [`steps`], one function for applying and one for undoing.
+//! The executor chooses nothing. What each step does is in `steps`, one function for applying and one for undoing.
 //!
 //! Must stay true: `Started` is on disk before the first effect of a step, `Succeeded` only after its last one is
 //! durable. A step that is started again after an interruption begins by removing what the first try left.
