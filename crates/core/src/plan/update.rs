@@ -9,6 +9,9 @@ use crate::name::{ImageId, LayerName, VolumeName};
 /// How often a newly armed layer may be tried. More keeps a broken host away from its good layer for longer.
 pub const TRIES: u8 = 3;
 
+/// mke2fs makes one inode for so many bytes of a file system of 512 MiB or more; XFS makes them as needed.
+const BYTES_PER_INODE: u64 = 16 << 10;
+
 /// What an update or `base add` is asked to do.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -160,9 +163,15 @@ pub fn ancestor(inventory: &Inventory, image: &ImageId, fs: Option<FsKind>, need
 /// grow by half and 1 GiB more. Never derived from the tree alone.
 pub fn base_size(inventory: &Inventory, request: &Request) -> u64 {
     const GIB: u64 = 1 << 30;
-    let grown = (request.image.content_bytes * 3 / 2 + GIB).next_multiple_of(GIB);
+    let image = &request.image;
+    let grown = (image.content_bytes * 3 / 2 + GIB).max(inode_room_bytes(image) * 3 / 2).next_multiple_of(GIB);
     let current = source_layer(inventory, request).ok().and_then(|layer| inventory.ready(&layer.volume()));
     request.size_bytes.unwrap_or_else(|| grown.max(current.map_or(0, |volume| volume.size_bytes)))
+}
+
+/// The least size at which a new file system has an inode for every path and a tenth more.
+fn inode_room_bytes(image: &ImageInfo) -> u64 {
+    (image.paths + image.paths / 10) * BYTES_PER_INODE
 }
 
 /// Steps that make the base; none where it is here already with the same content.
@@ -179,11 +188,16 @@ fn base_steps(inventory: &Inventory, request: &Request) -> Result<Option<Vec<Ste
         };
     }
     // The content, plus a tenth and 128 MiB for metadata and a minimum of freedom.
-    let needed = image.content_bytes + image.content_bytes / 10 + (128 << 20);
+    let needed = (image.content_bytes + image.content_bytes / 10 + (128 << 20)).max(inode_room_bytes(image));
     let size_bytes = base_size(inventory, request);
     if size_bytes < needed {
         return Err(Refusal::new(
-            format!("{} MiB are too small for {} MiB of content", size_bytes >> 20, image.content_bytes >> 20),
+            format!(
+                "{} MiB are too small for {} MiB of content in {} paths",
+                size_bytes >> 20,
+                image.content_bytes >> 20,
+                image.paths
+            ),
             format!("give at least --size {}M", needed.div_ceil(1 << 20)),
         ));
     }
@@ -333,6 +347,18 @@ mod tests {
         inventory.described.remove(&volume("node-2-0").name);
         assert_eq!(near(&inventory, "node-3-0").as_deref(), Some("node-1-0"));
         assert_eq!(ancestor(&inventory, &"node-3-0".parse().unwrap(), Some(FsKind::Xfs), 0), None);
+    }
+
+    #[test]
+    fn many_small_files_get_room_for_their_inodes() {
+        let mut many = request("node-2-0");
+        (many.image.paths, many.image.content_bytes) = (400_000, 100 << 20);
+        let empty = Inventory { selection: Selection::default(), ..inventory(&[]) };
+        // 440,000 inodes of 16 KiB are 6.7 GiB; half as much again, in whole GiB.
+        assert_eq!(base_size(&empty, &many), 11 << 30);
+        many.size_bytes = Some(2 << 30);
+        let why = add_base(&inventory(&[]), &many, SEED).unwrap_err();
+        assert!(why.mend.contains("--size 6875M"), "{}", why.mend);
     }
 
     #[test]
