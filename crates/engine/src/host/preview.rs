@@ -84,7 +84,13 @@ impl Host {
         reporter: &dyn Reporter,
     ) -> Result<StatePlan> {
         self.volume(inventory, &from.volume(), Role::Layer)?;
-        let mounted = self.store.mount(&from.volume(), Access::Inspect)?;
+        // A layer whose machine lost power has an open journal. Looking must not write, so it is not replayed here.
+        let mounted = self.store.mount(&from.volume(), Access::Inspect).map_err(|error| match error.mend {
+            Some(_) => error,
+            None => error.mend(format!(
+                "if its machine was switched off while it ran, bring it into order: thinroot layer shell {from} -- true"
+            )),
+        })?;
         let (_, plan) = self.plan_state(from, mounted.path(), &image.manifest, image.source.as_mut(), reporter)?;
         mounted.finish()?;
         Ok(plan)
