@@ -94,6 +94,10 @@ fn from_an_empty_pool_through_updates_and_back() {
     lab.ok(&format!("update {}", lab.image(3, 4)));
     lab.ok("rollback");
     assert_eq!((summary(&lab)["default"].clone(), summary(&lab)["armed"].clone()), (json!("node-2-0+1"), json!(null)));
+    // The first layer is still what a rollback goes to; once the third is good, it is not.
+    assert_eq!(lab.ok("prune --keep 1 --plan").stdout, "nothing to remove\n");
+    lab.ok("rollback --to node-3-0+1");
+    lab.ok("bless");
     let prune = lab.ok("prune --keep 1 --plan");
     assert!(prune.stdout.contains("node-1-0+1"), "{}", prune.stdout);
     lab.ok("prune --keep 1");
