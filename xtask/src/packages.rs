@@ -32,6 +32,8 @@ pub const TEST: &[Need] = &[
     ("acl", "independent reader of ACLs"),
     ("zstd", "writes compressed archives for source tests"),
     ("xz-utils", "writes compressed archives for source tests"),
+    ("skopeo", "writes OCI images for source tests, independently of us"),
+    ("procps", "lists processes for tests of what is left behind"),
 ];
 
 /// For building Debian images.
