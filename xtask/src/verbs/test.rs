@@ -199,6 +199,7 @@ fn in_kernel(cache: &Cache, program: &TestProgram, depth: Depth) -> Report {
     let mut attempt = || -> Result<Tally> {
         let job = cache.job("disks")?;
         let mut bed = Bed::new(cache).timeout(depth.limit()).env("THINROOT_UML", "1").env("RUST_BACKTRACE", "1");
+        bed = depth.env().iter().fold(bed, |bed, (key, value)| bed.env(key, value));
         // Below /tmp the guest would see nothing of the workspace or of a target directory.
         bed = bed.bind(workspace::root(), Access::Read);
         if let Some(dir) = program.path.parent().filter(|dir| !dir.starts_with(workspace::root())) {
