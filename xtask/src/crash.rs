@@ -121,14 +121,14 @@ fn cases(count: usize, points: &[String], depth: Depth) -> Vec<Case> {
     let verb = |i: usize| ["resume", "abandon", "resume", "abandon again"][i % 4];
     let mut cases: Vec<Case> =
         chosen.into_iter().enumerate().map(|(i, point)| Case::Cut { point, verb: verb(i) }).collect();
-    let kills = [("update", depth.kill_update_every), ("prune", depth.kill_others_every)];
-    cases.extend(
-        kills
-            .into_iter()
-            .chain([("rollback", depth.kill_others_every)])
-            .map(|(deed, every)| Case::Kill { deed, every }),
-    );
-    cases.extend(PLUGS_MS.iter().enumerate().map(|(i, ms)| Case::Plug { after_ms: *ms, verb: verb(i) }));
+    cases.push(Case::Kill { deed: "update", every: depth.kill_update_every });
+    // Where the plug meets the update depends on the speed of the machine: too uncertain for an ordinary run.
+    // Rollbacks and removals are swept at every point on the simulated host in each run.
+    if depth.cuts.is_none() {
+        let others = ["prune", "rollback"];
+        cases.extend(others.map(|deed| Case::Kill { deed, every: depth.kill_others_every }));
+        cases.extend(PLUGS_MS.iter().enumerate().map(|(i, ms)| Case::Plug { after_ms: *ms, verb: verb(i) }));
+    }
     cases
 }
 
