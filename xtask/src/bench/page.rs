@@ -44,7 +44,7 @@ pub fn render(parts: &Parts) -> String {
 const HEAD: &str = "\
 # Performance
 
-Written by `cargo xtask bench` from what it measured; not by hand. Numbers are medians, with the smallest, the largest and
+Written by `cargo xtask bench` from its records of what was measured. Numbers are medians, with the smallest, the largest and
 the number of measurements behind them. Growth is exact and the same every time; times are not.
 
 The machine: 2 cores, shared and noisy. What needs LVM runs in User Mode Linux 6.1 on real dm-thin with 64 KiB chunks;
@@ -59,6 +59,9 @@ const TAIL: &str = "
 - Where it says \"not measured\", no valid measurement has been taken yet; no bar counts as met there.
 - Times on a machine that does other work at once spread widely; a ratio of two medians with wide ranges is a hint. Growth,
   differing chunks and memory do not depend on that.
+- The numbers here come from parts of the bench run one by one, not from one run of the whole. In the first records the
+  large update's growth and the layer's cost were entered by hand from a run with the images in the other order, and the
+  memory numbers come from the same polling done by a script.
 - The delta rows of the first run (n=2) overlapped for part of their time with another run of the same bench, and the
   machine's load was 6 to 11: a miss there has to be measured again before it means anything about the engine.
 
