@@ -24,7 +24,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(1800);
 const PLUGS_MS: [u64; 3] = [900, 2500, 5000];
 
 /// So many of the chosen points are just behind a command of LVM.
-const BEHIND_LVM: usize = 4;
+const BEHIND_LVM: usize = 3;
 
 /// How much is swept.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ pub struct Depth {
 
 impl Depth {
     /// What `cargo xtask test` does.
-    pub const NORMAL: Depth = Depth { cuts: Some(9), kill_update_every: 47, kill_others_every: 23 };
+    pub const NORMAL: Depth = Depth { cuts: Some(6), kill_update_every: 100, kill_others_every: 23 };
     /// Every point.
     pub const NIGHTLY: Depth = Depth { cuts: None, kill_update_every: 1, kill_others_every: 1 };
 }
@@ -119,9 +119,9 @@ fn cases(count: usize, points: &[String], depth: Depth) -> Vec<Case> {
         }
     };
     let verb = |i: usize| ["resume", "abandon", "resume", "abandon again"][i % 4];
-    let mut cases: Vec<Case> =
-        chosen.into_iter().enumerate().map(|(i, point)| Case::Cut { point, verb: verb(i) }).collect();
-    cases.push(Case::Kill { deed: "update", every: depth.kill_update_every });
+    // The longest first, so that the other kernel is not idle in the end.
+    let mut cases = vec![Case::Kill { deed: "update", every: depth.kill_update_every }];
+    cases.extend(chosen.into_iter().enumerate().map(|(i, point)| Case::Cut { point, verb: verb(i) }));
     // Where the plug meets the update depends on the speed of the machine: too uncertain for an ordinary run.
     // Rollbacks and removals are swept at every point on the simulated host in each run.
     if depth.cuts.is_none() {
@@ -279,8 +279,8 @@ mod tests {
         };
         assert_eq!(cuts(Depth::NIGHTLY), (0..100).collect::<Vec<_>>());
         let some = cuts(Depth::NORMAL);
-        assert!(some.len() >= 8 && some.len() <= 9, "{some:?}");
-        assert!(some.iter().filter(|i| *i % 10 == 3).count() >= 4, "{some:?}");
+        assert!(some.len() >= 5 && some.len() <= 6, "{some:?}");
+        assert!(some.iter().filter(|i| *i % 10 == 3).count() >= 3, "{some:?}");
     }
 
     #[test]
