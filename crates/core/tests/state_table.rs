@@ -227,7 +227,7 @@ fn texts_that_both_changed_are_merged_or_the_loser_is_kept() {
         let merged = answer.into_iter().map(|answer| (path("etc/x"), answer)).collect();
         plan(&b, &delta, &n, &Policy::default(), &merged)
     };
-    let clean = |text: &[u8]| Some(TextMerge::Clean { text: text.to_vec(), digest: digest(text) });
+    let clean = |text: &[u8]| Some(TextMerge::Merged { text: text.to_vec(), digest: digest(text), lost: Vec::new() });
     for (answer, expected) in [
         (clean(b"ln"), "14 merged merged"),
         (clean(b"l"), "14 local merged"),
@@ -238,6 +238,10 @@ fn texts_that_both_changed_are_merged_or_the_loser_is_kept() {
     ] {
         assert_eq!(word(&decide(answer), "etc/x"), expected);
     }
+    let lossy = TextMerge::Merged { text: b"ln".to_vec(), digest: digest(b"ln"), lost: vec!["key a".into()] };
+    let lossy = decide(Some(lossy));
+    assert_eq!(word(&lossy, "etc/x"), "14 merged conflict");
+    assert_eq!(lossy.decisions[0].facets[0].loser.as_deref(), Some("key a"));
     let merged = decide(clean(b"ln"));
     assert_eq!(apply(&merged, &n)[&path("etc/x")].0, tree("a=f:ln").get(&path("a")).unwrap().kind);
     let text = serde_json::to_string(&merged).unwrap();

@@ -28,7 +28,7 @@ pub fn texts_to_merge(base: &Manifest, delta: &Delta, new: &Manifest, policy: &P
 
 fn merges(rule: &Rule) -> bool {
     match rule.treatment {
-        Treatment::State(Class::Merge | Class::MustExist | Class::Block) => true,
+        Treatment::State(Class::Merge | Class::Structured(_) | Class::MustExist | Class::Block) => true,
         Treatment::State(Class::Carry | Class::Vendor | Class::Identity | Class::Derived) => false,
         Treatment::NotCarried | Treatment::Ignored => false,
     }

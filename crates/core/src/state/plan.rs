@@ -11,11 +11,14 @@ use crate::path::{TreePath, escape, unescape};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextMerge {
     /// Both sides' changes combine to this.
-    Clean {
+    Merged {
         /// The result.
         text: Vec<u8>,
         /// Its SHA-256.
         digest: Digest,
+        /// Values of the image that lost against one of the layer, in words that tell no secret. None in a merge by
+        /// line, which takes all or nothing.
+        lost: Vec<String>,
     },
     /// They do not.
     Conflict,

@@ -20,6 +20,8 @@ pub enum Class {
     Vendor,
     /// By facet; where both sides changed the content, text is merged by line.
     Merge,
+    /// By facet; where both sides changed the content, it is merged by what it means.
+    Structured(Format),
     /// Always the layer's: what makes this host this host.
     Identity,
     /// Always the image's, without a finding: it is generated from other files.
@@ -28,6 +30,44 @@ pub enum Class {
     MustExist,
     /// As `Merge`, and a conflict stops the update.
     Block,
+}
+
+/// What a file merged by its meaning is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// passwd, group, shadow, gshadow, subuid and subgid, which are merged as one set.
+    Accounts,
+    /// fstab, by mount point.
+    Fstab,
+    /// crypttab, by name.
+    Crypttab,
+    /// INI and unit files, by section and key.
+    Ini,
+    /// `KEY=value` lines, by key.
+    KeyValue,
+    /// JSON, by path of keys.
+    Json,
+    /// TOML, by path of keys.
+    Toml,
+    /// YAML: by line, and the result must parse.
+    Yaml,
+}
+
+impl Format {
+    /// Its name in a policy.
+    pub fn word(self) -> &'static str {
+        match self {
+            Format::Accounts => "accounts",
+            Format::Fstab => "fstab",
+            Format::Crypttab => "crypttab",
+            Format::Ini => "ini",
+            Format::KeyValue => "key-value",
+            Format::Json => "json",
+            Format::Toml => "toml",
+            Format::Yaml => "yaml",
+        }
+    }
 }
 
 /// What a rule says.
@@ -90,6 +130,9 @@ impl fmt::Display for Rule {
             Treatment::State(Class::Carry) => "carry",
             Treatment::State(Class::Vendor) => "vendor",
             Treatment::State(Class::Merge) => "merge",
+            Treatment::State(Class::Structured(format)) => {
+                return write!(f, "{}{reach} structured:{}", self.path, format.word());
+            }
             Treatment::State(Class::Identity) => "identity",
             Treatment::State(Class::Derived) => "derived",
             Treatment::State(Class::MustExist) => "must-exist",

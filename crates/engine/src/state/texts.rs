@@ -52,7 +52,9 @@ fn merge(b: &[u8], l: &[u8], n: &[u8]) -> TextMerge {
         return TextMerge::Binary;
     }
     match merge3(b, l, n) {
-        Merge::Clean(text) => TextMerge::Clean { digest: Digest(Sha256::digest(&text).into()), text },
+        Merge::Clean(text) => {
+            TextMerge::Merged { digest: Digest(Sha256::digest(&text).into()), text, lost: Vec::new() }
+        }
         Merge::Conflict => TextMerge::Conflict,
     }
 }

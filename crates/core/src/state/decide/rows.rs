@@ -122,7 +122,7 @@ impl<'a> Planner<'a> {
                 "generated from other files; the new layer makes its own",
             )),
             Class::Identity if leaf && row != 1 => self.identity(c),
-            Class::Carry | Class::Merge | Class::MustExist | Class::Block | Class::Identity => {
+            Class::Carry | Class::Merge | Class::Structured(_) | Class::MustExist | Class::Block | Class::Identity => {
                 self.by_row(c, row, class)
             }
         }
@@ -234,7 +234,7 @@ impl<'a> Planner<'a> {
         let meta = merge_meta(base, l, n, self.names, &mut self.numbers);
         let mut entry =
             Entry { path: c.path.clone(), kind: n.kind.clone(), meta: meta.meta, hardlink: n.hardlink.clone() };
-        let (content, from, lost) = self.content(c, base, l, n);
+        let (content, from, loser) = self.content(c, base, l, n);
         match &content {
             Content::Local => {
                 entry.kind = l.kind.clone();
@@ -253,9 +253,8 @@ impl<'a> Planner<'a> {
         let mut outcome = Outcome::new(action, Level::Info, reason);
         outcome.facets = meta.results;
         if from != Origin::Both {
-            let loser = lost.then(|| words(n));
+            outcome.kept.extend(keep(Side::Vendor, c.vendor).filter(|_| loser.is_some()));
             outcome.facets.insert(0, FacetResult { facet: Facet::Content, from, loser });
-            outcome.kept.extend(keep(Side::Vendor, c.vendor).filter(|_| lost));
         }
         if matches!(from, Origin::Local | Origin::Merged) {
             outcome.kept.extend(original(c.base));
@@ -264,31 +263,36 @@ impl<'a> Planner<'a> {
         Some(outcome)
     }
 
-    /// Where the content comes from, as action and as facet, and whether the vendor's lost.
-    fn content(&self, c: Case<'_>, base: Option<&Entry>, l: &Entry, n: &Entry) -> (Content, Origin, bool) {
+    /// Where the content comes from, as action and as facet, and what of the vendor's lost.
+    fn content(&self, c: Case<'_>, base: Option<&Entry>, l: &Entry, n: &Entry) -> (Content, Origin, Option<String>) {
         let vendor = Content::Vendor { detach: false };
         let untouched = base.is_some_and(|b| same_content(&b.kind, &l.kind) && same_content(&b.kind, &n.kind));
         if untouched {
-            return (vendor, Origin::Both, false);
+            return (vendor, Origin::Both, None);
         }
         let (from, clash) = three_way(base.map(ContentOf).as_ref(), &ContentOf(l), &ContentOf(n));
         match (from, clash) {
-            (Origin::Local, Clash::No) => (Content::Local, from, false),
+            (Origin::Local, Clash::No) => (Content::Local, from, None),
             (Origin::Local, Clash::Yes) => match self.merged.get(c.path) {
-                Some(TextMerge::Clean { digest, .. }) if is_digest(n, digest) => (vendor, Origin::Merged, false),
-                Some(TextMerge::Clean { digest, .. }) if is_digest(l, digest) => {
-                    (Content::Local, Origin::Merged, false)
+                Some(TextMerge::Merged { text, digest, lost }) => {
+                    let content = if is_digest(n, digest) {
+                        vendor
+                    } else if is_digest(l, digest) {
+                        Content::Local
+                    } else {
+                        Content::Merged { text: text.clone() }
+                    };
+                    (content, Origin::Merged, Some(lost.join("; ")).filter(|words| !words.is_empty()))
                 }
-                Some(TextMerge::Clean { text, .. }) => (Content::Merged { text: text.clone() }, Origin::Merged, false),
-                Some(TextMerge::Conflict | TextMerge::Binary) | None => (Content::Local, Origin::Local, true),
+                Some(TextMerge::Conflict | TextMerge::Binary) | None => (Content::Local, Origin::Local, Some(words(n))),
             },
-            (Origin::Both | Origin::Vendor | Origin::Merged, _) => (vendor, from, false),
+            (Origin::Both | Origin::Vendor | Origin::Merged, _) => (vendor, from, None),
         }
     }
 
     fn merged_kind(&self, c: Case<'_>) -> Option<Kind> {
         match self.merged.get(c.path)? {
-            TextMerge::Clean { text, digest } => {
+            TextMerge::Merged { text, digest, .. } => {
                 Some(Kind::File { size: text.len() as u64, digest: *digest, sparse: false })
             }
             TextMerge::Conflict | TextMerge::Binary => None,
