@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::cache::Cache;
 use crate::job::{Group, JobDir};
@@ -24,6 +24,9 @@ const LVMLOCAL: &str = include_str!("bed/lvmlocal.conf");
 const POWEROFF: Duration = Duration::from_secs(5);
 /// How often output and end are looked at; a cut on a pattern comes at most this late.
 const POLL: Duration = Duration::from_millis(10);
+/// The guest shows every 5 s that its time goes on. When that has stopped for so long, it never goes on again: User Mode
+/// Linux sometimes loses its timer when the machine beneath it was paused, and then spins for ever.
+const STALLED: Duration = Duration::from_secs(180);
 /// What the guest's command ends with if it rebooted.
 const REBOOTED: i32 = 126;
 
@@ -45,6 +48,8 @@ pub enum End {
     Cut,
     /// The time was up and it was killed.
     TimedOut,
+    /// Its clock stood still and it was killed: nothing that the command did.
+    Stalled,
 }
 
 /// When to pull the plug.
@@ -76,7 +81,7 @@ impl BedOutcome {
     pub fn rc(&self) -> Option<i32> {
         match self.end {
             End::Done(rc) => Some(rc),
-            End::Cut | End::TimedOut => None,
+            End::Cut | End::TimedOut | End::Stalled => None,
         }
     }
 
@@ -89,7 +94,7 @@ impl BedOutcome {
     pub fn expect_done(self, what: &str) -> Result<String> {
         match self.end {
             End::Done(0) => Ok(self.stdout),
-            End::Done(_) | End::Cut | End::TimedOut => Err(format!(
+            End::Done(_) | End::Cut | End::TimedOut | End::Stalled => Err(format!(
                 "{what} in the test kernel: {:?}\n--- stdout\n{}\n--- stderr\n{}\n--- console\n{}",
                 self.end, self.stdout, self.stderr, self.console
             )),
@@ -159,7 +164,8 @@ impl<'a> Bed<'a> {
         self
     }
 
-    /// Boots, runs the shell command as root, powers off.
+    /// Boots, runs the shell command as root, powers off. A kernel whose clock stands still is an outcome of its own: what
+    /// it did to the disks is not known, so whoever runs it again makes them anew.
     pub fn run(&self, cmd: &str) -> Result<BedOutcome> {
         self.go(cmd, None)
     }
@@ -177,6 +183,7 @@ impl<'a> Bed<'a> {
         let mut said = Said::open(&job, self.live)?;
         let mut command_start = None;
         let mut powering_off = None;
+        let (mut heartbeat, alive) = (Heartbeat::default(), job.path().join("alive"));
         let killed = loop {
             said.poll()?;
             if kernel.try_wait()?.is_some() {
@@ -194,6 +201,9 @@ impl<'a> Bed<'a> {
             }
             if start.elapsed() > self.limit {
                 break Some(End::TimedOut);
+            }
+            if heartbeat.has_stopped(&alive) {
+                break Some(End::Stalled);
             }
             std::thread::sleep(POLL);
         };
@@ -321,6 +331,23 @@ impl Tail {
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+/// Watches whether the guest's time goes on. Counts looks and not time: where this machine itself was paused, the guest
+/// gets the same chance to go on.
+#[derive(Default)]
+struct Heartbeat {
+    shown: Option<SystemTime>,
+    looks: u32,
+}
+
+impl Heartbeat {
+    fn has_stopped(&mut self, sign: &Path) -> bool {
+        let shown = std::fs::metadata(sign).and_then(|file| file.modified()).ok();
+        self.looks = if shown.is_none() || shown != self.shown { 0 } else { self.looks + 1 };
+        self.shown = shown;
+        POLL * self.looks > STALLED
     }
 }
 

@@ -10,6 +10,7 @@ $bb ip link set lo up 2>/dev/null
 modprobe -a loop dm-mod dm-thin-pool dm-snapshot 2>/dev/console
 set -a; . /run/job/env; set +a
 cd "$BED_CWD" 2>/dev/null || cd /
+(while :; do echo alive >/run/job/alive; $bb sleep 5; done) </dev/null >/dev/null 2>&1 &
 /bin/sh /run/job/cmd >>/run/job/stdout 2>>/run/job/stderr </dev/null; rc=$?
 $bb sync
 end $rc

@@ -76,3 +76,19 @@ fn a_hung_command_is_killed() {
     let got = Bed::new(&place.0).timeout(Duration::from_secs(6)).run("sleep 1000").unwrap();
     assert_eq!((got.end, got.rc()), (End::TimedOut, None));
 }
+
+#[test]
+fn a_clock_that_stands_still_is_noticed_and_one_that_goes_on_is_not() {
+    let place = Place::new("alive");
+    let sign = place.0.root().join("alive");
+    let mut heartbeat = Heartbeat::default();
+    let looks = STALLED.as_millis() / POLL.as_millis();
+    let mut stops_within = |looks| (0..looks).any(|_| heartbeat.has_stopped(&sign));
+    assert!(!stops_within(looks + 2), "nothing is expected before the first sign");
+    for time in [1, 2, 3] {
+        let file = File::create(&sign).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(time)).unwrap();
+        assert!(!stops_within(looks), "{time}");
+    }
+    assert!(stops_within(looks));
+}

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::bed::{Access, Bed, End, sparse_disk};
+use crate::bed::{Access, Bed, BedOutcome, End, sparse_disk};
 use crate::cache::Cache;
 use crate::job::Group;
 use crate::suite::{Place, Tally, TestProgram, programs, tally};
@@ -197,24 +197,14 @@ fn in_kernel(cache: &Cache, program: &TestProgram, depth: Depth) -> Report {
     let start = Instant::now();
     let mut output = String::new();
     let mut attempt = || -> Result<Tally> {
-        let job = cache.job("disks")?;
-        let mut bed = Bed::new(cache).timeout(depth.limit()).env("THINROOT_UML", "1").env("RUST_BACKTRACE", "1");
-        bed = depth.env().iter().fold(bed, |bed, (key, value)| bed.env(key, value));
-        // Below /tmp the guest would see nothing of the workspace or of a target directory.
-        bed = bed.bind(workspace::root(), Access::Read);
-        if let Some(dir) = program.path.parent().filter(|dir| !dir.starts_with(workspace::root())) {
-            bed = bed.bind(dir.parent().unwrap_or(dir), Access::Read);
+        let mut got = boot(cache, program, depth)?;
+        if got.end == End::Stalled {
+            println!(
+                "test: the clock of the test kernel stood still (a fault of the kernel); once more: {}",
+                program.name
+            );
+            got = boot(cache, program, depth)?;
         }
-        bed = depth.env().iter().fold(bed, |bed, (key, value)| bed.env(key, value));
-        for (i, size_mib) in DISKS_MIB.iter().enumerate() {
-            let disk = job.path().join(format!("disk{i}"));
-            sparse_disk(&disk, *size_mib)?;
-            bed = bed.disk(disk, Access::Write);
-        }
-        let (dir, path) = (program.dir.display(), program.path.display());
-        let args = depth.harness_args().join(" ");
-        // One at a time: the tests of a program share the disks.
-        let got = bed.run(&format!("cd '{dir}' && exec '{path}' --test-threads=1 {args}"))?;
         output = format!("{}{}", got.stdout, got.stderr);
         match (got.end, tally(&output)) {
             (End::Done(_), Some(tally)) if tally.ran() == 0 => Err("no test of it ran: its gate is broken".into()),
@@ -227,6 +217,27 @@ fn in_kernel(cache: &Cache, program: &TestProgram, depth: Depth) -> Report {
     };
     let result = attempt();
     Report { name: format!("{} in the test kernel", program.name), took: start.elapsed(), result, output }
+}
+
+/// One test program in one kernel with empty disks.
+fn boot(cache: &Cache, program: &TestProgram, depth: Depth) -> Result<BedOutcome> {
+    let job = cache.job("disks")?;
+    let mut bed = Bed::new(cache).timeout(depth.limit()).env("THINROOT_UML", "1").env("RUST_BACKTRACE", "1");
+    bed = depth.env().iter().fold(bed, |bed, (key, value)| bed.env(key, value));
+    // Below /tmp the guest would see nothing of the workspace or of a target directory.
+    bed = bed.bind(workspace::root(), Access::Read);
+    if let Some(dir) = program.path.parent().filter(|dir| !dir.starts_with(workspace::root())) {
+        bed = bed.bind(dir.parent().unwrap_or(dir), Access::Read);
+    }
+    for (i, size_mib) in DISKS_MIB.iter().enumerate() {
+        let disk = job.path().join(format!("disk{i}"));
+        sparse_disk(&disk, *size_mib)?;
+        bed = bed.disk(disk, Access::Write);
+    }
+    let (dir, path) = (program.dir.display(), program.path.display());
+    let args = depth.harness_args().join(" ");
+    // One at a time: the tests of a program share the disks.
+    bed.run(&format!("cd '{dir}' && exec '{path}' --test-threads=1 {args}"))
 }
 
 /// What has been reported so far.
