@@ -188,12 +188,43 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from show" -f -a "show" -d 'Show what an update carried, merged and set aside, and why'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "diff" -d 'Show what was changed here against the base'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "plan" -d 'Show what an image would make of the state, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "explain" -d 'Say why a path is as it is'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "conflicts" -d 'Show what the last update could not merge'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "show" -d 'Show what an update carried, merged and set aside, and why'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l layer -d 'The layer [default: the booted one, else the default]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -s u -l unified -d 'Also show how the texts differ'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l as -d 'Who the image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l from -d 'The layer whose state is carried [default: the booted one, else the default]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l all -d 'Show every decision, also those where the image\'s version comes in without a loss'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l layer -d 'The layer [default: the booted one, else the default]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l layer -d 'The layer [default: the newest that an update made]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l path -d 'Only this path and what lies beneath it; may be given more than once' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l kept -d 'Print the kept content with this SHA-256 to stdout, and nothing else' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r

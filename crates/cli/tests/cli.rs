@@ -205,6 +205,82 @@ fn a_conflict_is_a_finding_and_its_loser_can_be_had_back() {
 }
 
 #[test]
+fn state_is_seen_before_and_explained_after() {
+    let bench = Bench::with_layer();
+    let script = "busybox sed -i s/first=/first=mine/ /etc/conf; echo mine > /etc/local; echo pw > /etc/secret
+                  busybox chmod 600 /etc/secret; busybox chmod 750 /etc; echo x > /usr/x; busybox rm /usr/bin/sh";
+    assert_eq!(bench.edit("node-1-0+1", script).code, 0);
+    let before = bench.portrait();
+    let diff = bench.run("state diff --unified");
+    let expected = "\
+node-1-0+1 against node-1-0: 6 changes
+  modified /etc (mode)
+  modified /etc/conf (content)
+--- a/etc/conf
++++ b/etc/conf
+@@ -1,4 +1,4 @@
+-first=
++first=mine
+ a
+ b
+ c
+  added    /etc/local
+--- /dev/null
++++ b/etc/local
+@@ -0,0 +1 @@
++mine
+  added    /etc/secret
+           content not shown: not everyone may read it
+  removed  /usr/bin/sh  [not carried]
+  added    /usr/x  [not carried]
+--- /dev/null
++++ b/usr/x
+";
+    assert!(diff.code == 0 && diff.stdout.starts_with(expected), "{diff:?}");
+    let (code, rows) = bench.json("state diff /etc/conf /usr/bin");
+    assert_eq!((code, rows["changes"].as_array().unwrap().len()), (0, 2));
+    assert_eq!(
+        rows["changes"][0],
+        serde_json::json!({
+            "path": "etc/conf", "change": "modified", "facets": ["content"], "rule": "/etc/** merge", "carried": true,
+        })
+    );
+
+    let image = bench.image(2, "theirs");
+    let plan = bench.run(&format!("state plan {image}"));
+    assert!(plan.code == 0 && plan.stdout.starts_with("state of node-1-0+1 in node-2-0\nstate: "), "{plan:?}");
+    let here = bench.run(&format!("state plan tar:{}", bench.path("node-1.tar").display()));
+    assert_eq!(here.code, 0, "also of an image that is here already: {here:?}");
+    assert_eq!(bench.portrait(), before, "looking touches nothing");
+
+    assert_eq!(bench.run("state conflicts").stdout, "no update has carried any state yet\n");
+    assert_eq!(bench.run(&format!("update {image}")).code, 4);
+    let (code, conflicts) = bench.json("state conflicts");
+    assert_eq!((code, conflicts["layer"].as_str()), (4, Some("node-2-0+1")));
+    let ids: Vec<&str> = conflicts["conflicts"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["14:/etc/conf"]);
+
+    let explained = bench.run("state explain /etc/conf --layer node-2-0+1");
+    for line in [
+        "/etc/conf in node-2-0+1\n  changed here against image node-2-0: content\n",
+        "  different from its image since node-1-0\n  rule: /etc/** merge\n",
+        "  update node-1-0+1 -> node-2-0+1 (plan ",
+        "changed here and in the new image\n      content: the layer's; the image has file ",
+        "kept: the new image's content, ",
+    ] {
+        assert!(explained.stdout.contains(line), "{line}{}", explained.stdout);
+    }
+    let (_, local) = bench.json("state explain /etc/local --layer node-2-0+1");
+    assert_eq!((local["is"].as_str(), local["different_since"].as_str()), (Some("added"), Some("node-1-0")));
+    for (path, is) in [("/usr/bin/sh", "removed"), ("/etc/os-release", "untouched"), ("/nowhere", "absent")] {
+        let (code, explained) = bench.json(&format!("state explain {path}"));
+        assert_eq!((code, explained["is"].as_str()), (0, Some(is)), "{path}: {explained}");
+    }
+    assert_eq!(bench.run("state diff --layer node-9-0+1").code, 2);
+    assert_eq!(bench.run("state explain ../x").code, 2);
+}
+
+#[test]
 fn update_without_an_image_looks_where_the_last_one_came_from() {
     let bench = Bench::with_layer();
     let (code, check) = bench.json("update --check");

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{Accounts, Entry};
+use crate::manifest::{Accounts, Entry, Manifest};
 use crate::path::TreePath;
 
 mod decide;
@@ -54,6 +54,16 @@ impl Change {
         match self {
             Change::Added(entry) | Change::Modified(entry) => Some(entry),
             Change::Removed => None,
+        }
+    }
+}
+
+impl Delta {
+    /// In which facets a path of the layer differs from its base; none where the layer has it alone or not at all.
+    pub fn facets(&self, path: &TreePath, base: &Manifest) -> Vec<Facet> {
+        match (base.get(path), self.changes.get(path).and_then(Change::entry)) {
+            (Some(old), Some(now)) => facets::differing(old, base.accounts(), now, &self.accounts),
+            (None, _) | (_, None) => Vec::new(),
         }
     }
 }

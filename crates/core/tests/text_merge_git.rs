@@ -1,10 +1,10 @@
-//! Holds the text merge to the real `git merge-file`: same verdict, same bytes.
+//! Holds the text merge to the real `git merge-file`: same verdict, same bytes; and has git apply our diffs.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use thinroot_core::state::text::{Merge, merge3};
+use thinroot_core::state::text::{Merge, merge3, unified};
 
 /// Small generator with a fixed seed, so that a failure is the same on every machine.
 struct Dice(u64);
@@ -139,4 +139,24 @@ fn one_side_rewritten() {
         assert!(found == git(dir.path(), [&base, &ours, &theirs]));
     }
     assert!(clean > 30, "{clean}");
+}
+
+#[test]
+fn git_applies_our_diffs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dice = Dice(11);
+    for round in 0..150 {
+        let old_lines = dice.text(40, 6, "\n");
+        let (old, new) = (old_lines.concat().into_bytes(), dice.edit(&old_lines, 6, 6, "\n"));
+        if old.is_empty() || new.is_empty() || old == new {
+            continue;
+        }
+        fs::write(dir.path().join("f"), &old).unwrap();
+        let patch = [b"--- a/f\n+++ b/f\n".to_vec(), unified(&old, &new)].concat();
+        fs::write(dir.path().join("patch"), &patch).unwrap();
+        let out = Command::new("git").current_dir(dir.path()).args(["apply", "patch"]).output().unwrap();
+        let (patch, said) = (String::from_utf8_lossy(&patch), String::from_utf8_lossy(&out.stderr));
+        assert!(out.status.success(), "round {round}: {said}\n{patch}");
+        assert_eq!(fs::read(dir.path().join("f")).unwrap(), new, "round {round}:\n{patch}");
+    }
 }

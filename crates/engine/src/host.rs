@@ -5,6 +5,7 @@
 
 mod carry;
 mod change;
+mod compare;
 mod examine;
 mod history;
 mod place;
@@ -23,7 +24,9 @@ use thinroot_core::plan::{Room, Seed};
 use thinroot_core::state::policy::Policy;
 
 pub use change::{Change, ForkRequest, RetireTarget};
+pub use compare::{Comparison, Shown};
 pub use examine::{BaseDamage, Examination};
+pub use history::Carried;
 pub use place::{Place, StoreRef};
 pub use preview::{Preview, UpdateOptions};
 pub use status::{ArmedStatus, BaseStatus, DEFAULT_KEEP, LastPlan, LayerStatus, STATUS_VERSION, Status};
@@ -77,6 +80,11 @@ impl Host {
             lock_path: parts.lock_path,
             _records_mount: parts.records_mount,
         }
+    }
+
+    /// The rules over its state.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Its records.

@@ -127,15 +127,29 @@ fn one(out: &mut String, decision: &Decision) {
     }
 }
 
-fn facet(result: &FacetResult) -> String {
-    let name = match &result.facet {
-        Facet::Type => "type".to_string(),
+/// A decision with all it has lost and kept.
+pub fn decision_lines(decision: &Decision) -> String {
+    let mut out = String::new();
+    push(&mut out, format_args!("  {}", decision.reason));
+    decision.facets.iter().for_each(|result| push(&mut out, format_args!("    {}", facet(result))));
+    decision.kept.iter().for_each(|kept| push(&mut out, format_args!("    {}", kept_line(kept))));
+    out
+}
+
+/// A facet in words.
+pub fn facet_word(facet: &Facet) -> String {
+    match facet {
+        Facet::Type => "type".into(),
         Facet::Content => "content".into(),
         Facet::Mode => "mode".into(),
         Facet::Owner => "owner".into(),
         Facet::Group => "group".into(),
         Facet::Xattr(name) => format!("attribute {}", escape(&name.0)),
-    };
+    }
+}
+
+fn facet(result: &FacetResult) -> String {
+    let name = facet_word(&result.facet);
     let from = match result.from {
         Origin::Both => "the same on both sides",
         Origin::Local => "the layer's",

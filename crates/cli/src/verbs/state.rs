@@ -1,21 +1,20 @@
-//! `state`: what updates did with the state of this host.
+//! `state`: how a layer differs from its base, what updates did with it, and what they would do.
+
+mod conflicts;
+mod diff;
+mod explain;
+mod plan;
+mod show;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use serde::Serialize;
-use thinroot_core::manifest::Digest;
 use thinroot_core::path::TreePath;
-use thinroot_core::plan::PlanId;
-use thinroot_core::state::{Decision, StatePlan};
 use thinroot_engine::error::{Error, ErrorKind, Result};
 
 use crate::answer::Answer;
-use crate::exit::Exit;
 use crate::guide::Guide;
-use crate::render;
-use crate::session::{Mounts, Session};
+use crate::session::Session;
 
 /// State: how a layer differs from its base, and what updates made of it
 #[derive(Debug, clap::Args)]
@@ -28,90 +27,62 @@ pub struct Args {
 /// What to do with state.
 #[derive(Debug, clap::Subcommand)]
 pub enum What {
+    /// Show what was changed here against the base
+    ///
+    /// Lists every path that the layer has added, changed or deleted, and in what: content, mode, owner, group, extended
+    /// attributes. With --unified also how the texts differ. Paths that an update would not carry say so. The content
+    /// of a file that not everyone may read is never shown.
+    ///
+    /// Reads only.
+    Diff(diff::Args),
+    /// Show what an image would make of the state, and do nothing
+    ///
+    /// Merges the state of the present layer into an image, in memory: what would be carried, merged, set aside, and
+    /// what a person would have to decide first. As 'update --plan' does it, but without the steps, and also for an
+    /// image that is here already or older. Each decision has an id that is the same for the same question on every
+    /// host.
+    ///
+    /// Reads only.
+    Plan(plan::Args),
+    /// Say why a path is as it is
+    ///
+    /// Shows what the layer has at a path and how that differs from the base, the rule that decides over it, and what
+    /// each update through which this state came decided: since which base it is different, which side won and where
+    /// the other is kept.
+    ///
+    /// Reads only.
+    Explain(explain::Args),
+    /// Show what the last update could not merge
+    ///
+    /// Lists the conflicts of the update that made the present layer: which side won, and where the other is kept.
+    /// Exit code 4 says that there are some.
+    ///
+    /// Reads only.
+    Conflicts(conflicts::Args),
     /// Show what an update carried, merged and set aside, and why
     ///
     /// Shows the recorded decisions of the last update, or of the named plan, by group: conflicts (with the value that
     /// lost), what to note, what was merged, what was carried. What lost is kept in the records; --kept prints it.
     ///
     /// Reads only.
-    Show {
-        /// The plan [default: the last update]
-        #[arg(value_name = "PLAN")]
-        plan: Option<PlanId>,
-        /// Only this path and what lies beneath it; may be given more than once
-        #[arg(long, value_name = "PATH")]
-        path: Vec<OsString>,
-        /// Show every decision, also those where the image's version came in without a loss
-        #[arg(long)]
-        all: bool,
-        /// Print the kept content with this SHA-256 to stdout, and nothing else
-        #[arg(long, value_name = "SHA256", value_parser = digest, conflicts_with_all = ["plan", "path", "all", "json"])]
-        kept: Option<Digest>,
-    },
+    Show(show::Args),
 }
 
 /// How it is used.
-pub const GUIDES: &[Guide] = &[Guide {
-    verb: &["state", "show"],
-    examples: &[
-        ("thinroot state show", "what the last update did"),
-        ("thinroot state show --path /etc/ssh --all", "everything beneath one directory"),
-        (
-            "thinroot state show --kept 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 > hosts.vendor",
-            "get the losing side of a conflict back",
-        ),
-    ],
-    exits: &[
-        (Exit::Done, None),
-        (Exit::Failed, Some("the records could not be read")),
-        (Exit::Usage, Some("the command line makes no sense, or there is no such plan or content")),
-        (Exit::Refused, Some("not run as root")),
-    ],
-}];
-
-fn digest(text: &str) -> Result<Digest, String> {
-    Digest::parse(text).ok_or_else(|| format!("'{text}' is no SHA-256: 64 lower-case hexadecimal digits"))
-}
+pub const GUIDES: &[Guide] = &[diff::GUIDE, plan::GUIDE, explain::GUIDE, conflicts::GUIDE, show::GUIDE];
 
 /// Does it.
 pub fn run(session: &Session, args: &Args) -> Result<Answer> {
-    let What::Show { plan, path, all, kept } = &args.what;
-    match kept {
-        Some(digest) => print_kept(session, digest),
-        None => show(session, plan.as_ref(), path, *all),
+    match &args.what {
+        What::Diff(args) => diff::run(session, args),
+        What::Plan(args) => plan::run(session, args),
+        What::Explain(args) => explain::run(session, args),
+        What::Conflicts(args) => conflicts::run(session, args),
+        What::Show(args) => show::run(session, args),
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    plan: Option<&'a PlanId>,
-    state: Option<&'a StatePlan>,
-}
-
-fn show(session: &Session, plan: Option<&PlanId>, paths: &[OsString], all: bool) -> Result<Answer> {
-    let paths = paths.iter().map(tree_path).collect::<Result<Vec<TreePath>>>()?;
-    let host = session.host(Mounts::Private)?;
-    let Some((id, mut state)) = host.decisions(plan)? else {
-        if let Some(plan) = plan {
-            let why = "the records have no decisions of that plan";
-            return Err(Error::new(ErrorKind::Usage, format!("show plan {plan}"), why)
-                .mend("'thinroot state show' shows those of the last update"));
-        }
-        let text = "no update has been made yet\n";
-        return Ok(Answer::new(Exit::Done, text, "state", &Body { plan: None, state: None }));
-    };
-    let wanted = |decision: &Decision| paths.is_empty() || paths.iter().any(|path| decision.path.is_within(path));
-    let extent = if all { render::state::Extent::Full } else { render::state::Extent::Overview };
-    let text = [
-        format!("plan {id}\n"),
-        render::state::summary(&state),
-        render::state::groups(&state, extent, wanted),
-        render::state::hint(&state).into(),
-    ];
-    state.decisions.retain(wanted);
-    Ok(Answer::new(Exit::Done, text.concat(), "state", &Body { plan: Some(&id), state: Some(&state) }))
-}
-
+/// A path as a person writes it.
 fn tree_path(text: &OsString) -> Result<TreePath> {
     let raw = text.as_bytes();
     let raw = raw.strip_prefix(b"/").unwrap_or(raw);
@@ -119,20 +90,13 @@ fn tree_path(text: &OsString) -> Result<TreePath> {
     TreePath::parse(raw).map_err(|why| Error::new(ErrorKind::Usage, format!("understand path {}", text.display()), why))
 }
 
-fn print_kept(session: &Session, digest: &Digest) -> Result<Answer> {
-    let host = session.host(Mounts::Private)?;
-    let Some(mut kept) = host.kept(digest)? else {
-        let why = "the records do not have it";
-        return Err(Error::new(ErrorKind::Usage, format!("print kept content {digest}"), why)
-            .mend("'thinroot state show --all' lists what an update kept"));
-    };
-    let attempted = format!("print kept content {digest}");
-    let copied = std::io::copy(&mut kept, &mut std::io::stdout().lock());
-    match copied.and_then(|_| std::io::stdout().flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(Error::failed(attempted, error)),
-        Ok(()) | Err(_) => {}
-    }
-    Ok(Answer { exit: Exit::Done, text: String::new(), json: String::new() })
+fn tree_paths(texts: &[OsString]) -> Result<Vec<TreePath>> {
+    texts.iter().map(tree_path).collect()
+}
+
+/// Whether a path is among those that were asked for; without any, all are.
+fn is_wanted(path: &TreePath, wanted: &[TreePath]) -> bool {
+    wanted.is_empty() || wanted.iter().any(|dir| path.is_within(dir))
 }
 
 #[cfg(test)]

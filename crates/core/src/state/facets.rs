@@ -124,6 +124,22 @@ pub(super) fn same(a: &Entry, in_a: &Accounts, b: &Entry, in_b: &Accounts) -> bo
         && group(&a.meta, in_a) == group(&b.meta, in_b)
 }
 
+/// The facets in which two entries of one path differ. Never looks at times.
+pub(super) fn differing(a: &Entry, in_a: &Accounts, b: &Entry, in_b: &Accounts) -> Vec<Facet> {
+    let mut out = Vec::new();
+    let mut note = |differs: bool, facet: Facet| out.extend(differs.then_some(facet));
+    note(!same_type(&a.kind, &b.kind), Facet::Type);
+    note(same_type(&a.kind, &b.kind) && !same_content(&a.kind, &b.kind), Facet::Content);
+    note(a.meta.mode != b.meta.mode, Facet::Mode);
+    note(user(&a.meta, in_a) != user(&b.meta, in_b), Facet::Owner);
+    note(group(&a.meta, in_a) != group(&b.meta, in_b), Facet::Group);
+    let names: BTreeSet<_> = a.meta.xattrs.keys().chain(b.meta.xattrs.keys()).collect();
+    for name in names {
+        note(a.meta.xattrs.get(name) != b.meta.xattrs.get(name), Facet::Xattr(name.clone()));
+    }
+    out
+}
+
 /// Three-way over one value. With no base (both sides added the path) unequal values clash.
 pub(super) fn three_way<T: PartialEq>(base: Option<&T>, local: &T, vendor: &T) -> (Origin, Clash) {
     if local == vendor {

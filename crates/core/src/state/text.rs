@@ -9,6 +9,9 @@ use std::ops::Range;
 use diff::{Change, changes};
 
 mod diff;
+mod unified;
+
+pub use unified::unified;
 
 /// Largest text that is merged by line. Both diffs are held in memory several times over, and a file of this size
 /// that two sides changed is data rather than configuration.

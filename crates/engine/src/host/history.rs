@@ -2,16 +2,76 @@
 
 use std::fs::File;
 
+use thinroot_core::inventory::Role;
+use thinroot_core::journal::StepState;
 use thinroot_core::manifest::Digest;
 use thinroot_core::name::LayerName;
-use thinroot_core::plan::{PlanId, Purpose};
+use thinroot_core::plan::{Plan, PlanId, Purpose, Step};
 use thinroot_core::state::StatePlan;
 
 use super::Host;
 use crate::error::{Error, Result};
 use crate::state::BlobStore;
 
+/// One update that brought the state of a layer from the layer before.
+#[derive(Debug)]
+pub struct Carried {
+    /// The plan.
+    pub plan: PlanId,
+    /// When it was planned: seconds since 1970.
+    pub created_sec: u64,
+    /// Whose state was carried.
+    pub from: LayerName,
+    /// Into which layer.
+    pub layer: LayerName,
+    /// What was decided.
+    pub state: StatePlan,
+}
+
 impl Host {
+    /// How the state came into a layer: the updates through which it passed, the newest first. Ends where the records
+    /// end or a layer was made without any state.
+    pub fn carried_into(&self, layer: &LayerName) -> Result<Vec<Carried>> {
+        let mut found = Vec::new();
+        let mut wanted = layer.clone();
+        for journal in self.records.journals()?.into_iter().rev() {
+            let merge = journal.plan.steps.iter().zip(&journal.steps).find_map(|(step, state)| {
+                let Step::MergeState { from, layer, .. } = step else { return None };
+                (*layer == wanted && *state == StepState::Done).then(|| from.clone())
+            });
+            let Some(from) = merge else { continue };
+            if let Some((plan, state)) = self.decisions(Some(&journal.plan.id))? {
+                let layer = std::mem::replace(&mut wanted, from.clone());
+                found.push(Carried { plan, created_sec: journal.plan.created_sec, from, layer, state });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The update that brought state into the named layer, else the last one that brought any.
+    pub fn last_carried(&self, layer: Option<&LayerName>) -> Result<Option<Carried>> {
+        let made = |plan: &Plan| {
+            plan.steps.iter().find_map(|step| {
+                let Step::MergeState { layer, .. } = step else { return None };
+                Some(layer.clone())
+            })
+        };
+        let newest = match layer {
+            Some(layer) => {
+                self.volume(&self.inventory()?, &layer.volume(), Role::Layer)?;
+                Some(layer.clone())
+            }
+            None => {
+                let journals = self.records.journals()?.into_iter().rev();
+                journals.filter(|journal| journal.committed()).find_map(|journal| made(&journal.plan))
+            }
+        };
+        Ok(match newest {
+            Some(layer) => self.carried_into(&layer)?.into_iter().next().filter(|carried| carried.layer == layer),
+            None => None,
+        })
+    }
+
     /// Where the image of a layer's base was read from, as it was written then; of the booted layer without a name,
     /// else of the default. None where that is not recorded.
     pub fn image_source(&self, layer: Option<&LayerName>) -> Result<Option<String>> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use thinroot_core::inventory::{FsKind, Inventory, Role};
+use thinroot_core::inventory::FsKind;
 use thinroot_core::manifest::{Digest, Manifest};
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::Need;
@@ -14,7 +14,7 @@ use crate::boot::KernelFile;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Reporter};
 use crate::source::Image;
-use crate::store::{Access, StoreKind};
+use crate::store::StoreKind;
 
 /// A changed file costs at least this in the pool: one 64 KiB chunk, rarely shared with another changed file.
 const CHUNK_BYTES: u64 = 64 << 10;
@@ -65,7 +65,7 @@ impl Host {
         }
         self.require_initrd(image)?;
         reporter.event(Event::Begin { step: 0, text: format!("compare {from} with its base") });
-        let state = self.preview_state(&inventory, &from, image, reporter)?;
+        let state = self.preview_state(&from, image, reporter)?;
         reporter.event(Event::End { step: 0, text: String::new() });
         let carried = state.carried_bytes();
         need.pool_bytes += carried;
@@ -74,26 +74,6 @@ impl Host {
         let planned =
             update::update(&inventory, &request, seed()?).map_err(|refusal| self.refuse("plan the update", refusal))?;
         Ok(Preview { planned, state: Some(state), need })
-    }
-
-    fn preview_state(
-        &self,
-        inventory: &Inventory,
-        from: &LayerName,
-        image: &mut Image,
-        reporter: &dyn Reporter,
-    ) -> Result<StatePlan> {
-        self.volume(inventory, &from.volume(), Role::Layer)?;
-        // A layer whose machine lost power has an open journal. Looking must not write, so it is not replayed here.
-        let mounted = self.store.mount(&from.volume(), Access::Inspect).map_err(|error| match error.mend {
-            Some(_) => error,
-            None => error.mend(format!(
-                "if its machine was switched off while it ran, bring it into order: thinroot layer shell {from} -- true"
-            )),
-        })?;
-        let (_, plan) = self.plan_state(from, mounted.path(), &image.manifest, image.source.as_mut(), reporter)?;
-        mounted.finish()?;
-        Ok(plan)
     }
 
     /// What writing this image over `old` may use at worst.

@@ -54,7 +54,7 @@ impl RootContents {
     }
 
     /// A small file whole; none where there is none or it is larger than `limit_bytes`.
-    pub(super) fn small(&self, path: &TreePath, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn small(&self, path: &TreePath, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
         let Some(file) = self.file(path)? else { return Ok(None) };
         let mut content = Vec::new();
         file.take(limit_bytes + 1).read_to_end(&mut content).at("read", shown(path))?;
