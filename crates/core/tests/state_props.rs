@@ -73,7 +73,7 @@ fn as_is(tree: &Manifest, base: &Manifest) -> std::collections::BTreeMap<TreePat
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(3000), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn an_untouched_layer_becomes_the_new_base(base in grown(), new in grown()) {

@@ -191,7 +191,7 @@ fn the_random_trees_reach_everything() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1500), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn any_tree_becomes_any_other((old, new) in related()) {

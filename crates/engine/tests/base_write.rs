@@ -363,7 +363,7 @@ fn seeds() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 #[test]
 fn any_tree_becomes_any_other_on_disk() {
     let volume = LoopVolume::ext4(128 * MIB);
-    let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { failure_persistence: None, ..Default::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let case = std::cell::Cell::new(0);
     let result = runner.run(&(seeds(), any::<bool>()), |((old, new), apart)| {

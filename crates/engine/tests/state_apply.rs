@@ -220,6 +220,35 @@ fn writes_stay_in_the_layer() {
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
+/// A directory that became a link here: what was beneath it must not be looked for through the link the second time.
+#[test]
+fn a_directory_that_became_a_link_is_applied_twice() {
+    let (mut b, mut l, mut n) = (skeleton(), skeleton(), skeleton());
+    for tree in [&mut b, &mut n] {
+        tree.add(path("etc/was"), Kind::Directory, meta(0o755, (0, 0), T));
+        file(tree, "etc/was/x", "x");
+        tree.add(path("etc/was/deep"), Kind::Directory, meta(0o755, (0, 0), T));
+        file(tree, "etc/was/deep/y", "y");
+    }
+    file(&mut b, "etc/d/x", "not to be removed");
+    file(&mut l, "etc/d/x", "not to be removed");
+    file(&mut n, "etc/d/x", "not to be removed");
+    let target = LinkTarget(b"d"[..].into());
+    l.add(path("etc/was"), Kind::Symlink { target }, meta(0o777, (0, 0), T));
+    let (b, l, n) = (b.build(), l.build(), n.build());
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(dir.path(), &b, &l, &n);
+    let plan = host.plan();
+    assert!(!plan.blocked);
+    host.apply(&plan).unwrap();
+    let once = (observe(&host.at("layer")), inodes(&host.at("layer")));
+    assert_eq!(fs::read_link(host.at("layer").join("etc/was")).unwrap(), Path::new("d"));
+    assert_eq!(fs::read_to_string(host.at("layer").join("etc/d/x")).unwrap(), "not to be removed");
+    let again = host.apply(&plan).unwrap();
+    assert_eq!((observe(&host.at("layer")), inodes(&host.at("layer"))), once);
+    assert_eq!((again.removed, again.bytes_written), (0, 0));
+}
+
 fn carry_everything() -> Policy {
     let treatment = Treatment::State(Class::Merge);
     Policy::new(vec![Rule { path: TreePath::root(), reach: Reach::Tree, treatment, note: String::new() }])
@@ -248,7 +277,7 @@ fn relative(seed: &[u8], more: &[u8]) -> Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn applying_gives_what_the_laws_say(seed in gene(), local in gene(), new in gene()) {

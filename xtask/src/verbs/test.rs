@@ -44,7 +44,8 @@ impl Depth {
     fn env(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Depth::Nightly => &[("THINROOT_NIGHTLY", "1"), ("PROPTEST_CASES", "10000")],
-            Depth::Quick | Depth::Normal => &[],
+            // The same cases each time, so that a change is judged by what it changed; the nightly run draws new ones.
+            Depth::Quick | Depth::Normal => &[("PROPTEST_RNG_SEED", "20140611")],
         }
     }
 }

@@ -64,9 +64,12 @@ impl Tree {
     }
 
     /// Opens a path as [`Open::Reference`]; none where nothing is there.
+    ///
+    /// Beneath a symbolic link there is nothing of this tree, whatever the link leads to: a run that was interrupted may
+    /// have put a link in the place of a directory whose content it asks for once more.
     pub fn reference(&self, path: &TreePath) -> Result<Option<File>> {
         match self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             other => other.at("look at", shown(path)).map(|fd| Some(File::from(fd))),
         }
     }
