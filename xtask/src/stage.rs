@@ -139,7 +139,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // Where thinroot mounts. It keeps the empty directories; a demo leaves nothing. In use or gone: not ours to judge.
-        for dir in ["/run/thinroot/mnt", "/run/thinroot"] {
+        for dir in ["/run/thinroot/private", "/run/thinroot/mnt", "/run/thinroot"] {
             let _ = std::fs::remove_dir(dir);
         }
     }

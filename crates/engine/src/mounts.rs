@@ -1,20 +1,28 @@
 //! Mounts that nobody else sees and that go away by themselves.
 //!
 //! Separate because what is mounted here belongs to one run: it lives in a mount namespace of its own, below a
-//! directory that only root can enter. Must stay true: nothing is ever mounted in the host's namespace, images are
-//! mounted read-only without set-user-ids and devices, and no error path leaves a mount or a directory behind. A power
-//! cut cannot leave anything either, since `/run` does not outlive it.
+//! directory that only root can enter. Must stay true: images are mounted read-only without set-user-ids and devices,
+//! and neither an error path nor a killed process leaves a mount or a directory behind. A power cut cannot leave
+//! anything either, since `/run` does not outlive it.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use crate::cmd::Cmd;
 use crate::error::{Error, IoContext, Result};
+
+/// Where a run mounts that shows its mounts to everybody: below a directory that only root may enter, so that a setuid
+/// program or a device node of an old base is within nobody's reach.
+const SHARED_DIR: &str = "/run/thinroot/mnt";
+
+/// Where a run mounts in its own namespace. A memory file system of that namespace, so that the mount points go with it
+/// however the run ends. Not [`SHARED_DIR`], whose mounts it would hide.
+const PRIVATE_DIR: &str = "/run/thinroot/private";
 
 /// Namespaces that this process made. A thread that was started in one of them must not make a copy of it: the copy
 /// would hold on to every mount.
@@ -25,11 +33,6 @@ static OURS: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
 ///
 /// Call it before threads are started: a thread that runs already stays outside and does not see our mounts.
 pub fn enter_private_namespace() -> Result<()> {
-    let namespace = || -> Result<(u64, u64)> {
-        let path = Path::new("/proc/thread-self/ns/mnt");
-        let metadata = fs::metadata(path).at("look at", path)?;
-        Ok((metadata.dev(), metadata.ino()))
-    };
     let mut ours = OURS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if ours.contains(&namespace()?) {
         return Ok(());
@@ -40,7 +43,55 @@ pub fn enter_private_namespace() -> Result<()> {
     crate::sys::unshare_mounts().map_err(fail)?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).map_err(fail)?;
+    make_ours(Path::new(PRIVATE_DIR))?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("tmpfs", PRIVATE_DIR, "tmpfs", flags, c"mode=0700").at("mount", Path::new(PRIVATE_DIR))?;
     ours.push(namespace()?);
+    Ok(())
+}
+
+fn namespace() -> Result<(u64, u64)> {
+    let path = Path::new("/proc/thread-self/ns/mnt");
+    let metadata = fs::metadata(path).at("look at", path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// A new directory to mount something on.
+pub(crate) fn new_point(name: &str) -> Result<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let private = OURS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&namespace()?);
+    let parent = Path::new(if private { PRIVATE_DIR } else { SHARED_DIR });
+    if !private {
+        make_ours(parent)?;
+    }
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let point = parent.join(format!("{name}.{}.{number}", std::process::id()));
+        match fs::DirBuilder::new().mode(0o700).create(&point) {
+            // Left by a killed process that had our number.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            other => other.at("create", &point)?,
+        }
+        return Ok(point);
+    }
+}
+
+/// Removes a directory that something was mounted on.
+pub(crate) fn remove_point(point: &Path) {
+    // An empty directory on a memory file system: worth no error of its own.
+    let _ = fs::remove_dir(point);
+}
+
+/// Makes a directory that only we may enter, or makes sure that it is one.
+fn make_ours(dir: &Path) -> Result<()> {
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(dir).at("create", dir)?;
+    for dir in dir.ancestors().take(2) {
+        let metadata = fs::symlink_metadata(dir).at("look at", dir)?;
+        if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
+            let why = "it is not a directory of ours that nobody else may enter";
+            return Err(Error::failed(format!("use {}", dir.display()), why));
+        }
+    }
     Ok(())
 }
 
@@ -77,11 +128,11 @@ impl TempMount {
         enter_private_namespace()?;
         // Absolute, so that a name beginning with '-' is no option.
         let file = fs::canonicalize(file).at("find", file)?;
-        let path = new_directory()?;
+        let path = new_point("image")?;
         let (fs_type, options) = kind.options();
         let result = Cmd::new("mount").args(["-t", fs_type, "-o", options]).arg(&file).arg(&path).run();
         if let Err(error) = result {
-            fs::remove_dir(&path).at("remove", &path)?;
+            remove_point(&path);
             // mount answers in several lines, and the kernel says more in its log than to mount.
             let answer: Vec<&str> = error.said.split_whitespace().collect();
             let why = format!("the kernel does not mount it: {}", answer.join(" "));
@@ -104,33 +155,6 @@ impl Drop for TempMount {
         if rustix::mount::unmount(&self.path, UnmountFlags::empty()).is_err() {
             let _ = rustix::mount::unmount(&self.path, UnmountFlags::DETACH);
         }
-        // Fails only while it is still mounted, which the line above has ruled out as far as anything can.
-        let _ = fs::remove_dir(&self.path);
-    }
-}
-
-/// A directory for one mount, below one that only root may enter.
-fn new_directory() -> Result<PathBuf> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let run = Path::new("/run");
-    let parent = if run.is_dir() { run.join("thinroot") } else { std::env::temp_dir().join("thinroot-run") };
-    match fs::DirBuilder::new().mode(0o700).create(&parent) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error).at("create", &parent)?,
-        Ok(()) | Err(_) => {}
-    }
-    let metadata = fs::symlink_metadata(&parent).at("look at", &parent)?;
-    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
-        let why = "it is not a directory of ours that nobody else may enter";
-        return Err(Error::failed(format!("use {}", parent.display()), why));
-    }
-    loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("image-{}-{number}", std::process::id()));
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            // Left by a killed process that had our number.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            other => other.at("create", &path)?,
-        }
-        return Ok(path);
+        remove_point(&self.path);
     }
 }

@@ -28,10 +28,13 @@ fn what_is_mounted_inside_is_not_seen_outside() {
         assert_eq!(inherited.join().unwrap(), first);
         run(Cmd::new("mount").args(["-t", "tmpfs", "none", &here]));
         assert!(fs::read_to_string("/proc/thread-self/mounts").unwrap().contains(&here));
+        fs::create_dir("/run/thinroot/private/point").unwrap();
         (first, here)
     });
     let (inside, here) = inside.join().unwrap();
     assert_ne!(inside, outside);
     assert_eq!(namespace(), outside);
     assert!(!fs::read_to_string("/proc/thread-self/mounts").unwrap().contains(&here));
+    // What a killed run leaves of its mount points goes with its namespace.
+    assert_eq!(fs::read_dir("/run/thinroot/private").unwrap().count(), 0);
 }

@@ -87,7 +87,7 @@ impl Bench {
     /// No mount in our namespace, no loop device and no directory of this process is left behind.
     fn nothing_is_left(&self) {
         let here = self.dir.path().to_str().unwrap();
-        let ours = format!("/run/thinroot/image-{}-", std::process::id());
+        let ours = format!("/run/thinroot/private/image.{}.", std::process::id());
         let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
         let left: Vec<_> = mounts.lines().filter(|line| line.contains(&ours) || line.contains(here)).collect();
         assert_eq!(left, Vec::<&str>::new());

@@ -4,10 +4,8 @@
 //! changes it (a "read-only" mount of ext4 or XFS still replays its journal unless told not to), and a mount that ends
 //! with [`Ending::Sync`] has said so if any write since mounting was lost.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -17,10 +15,7 @@ use super::{Access, Ending, Mounted};
 use crate::cmd::Cmd;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fault;
-
-/// Where volumes are mounted: below a directory that only root may enter, so that a setuid program or a device node of
-/// an old base is within nobody's reach.
-pub const MOUNT_DIR: &str = "/run/thinroot/mnt";
+use crate::mounts::{new_point, remove_point};
 
 /// How long a busy mount is given to become free. Starting a process takes milliseconds; who holds a mount for longer
 /// holds it on purpose, and waiting more only delays the error.
@@ -104,14 +99,14 @@ pub(super) type AfterUnmount = dyn FnOnce(Ending) -> Result<()>;
 
 /// Mounts a volume. `after` runs when it is unmounted, whether the unmounting reported errors or not.
 pub(super) fn mount(volume: &Volume, medium: Medium, manner: &Manner, after: Box<AfterUnmount>) -> Result<Mounted> {
-    let point = new_mount_point(volume.name.as_str())?;
+    let point = new_point(volume.name.as_str())?;
     let mut options = manner.options.join(",");
     if let Medium::Image(_) = medium {
         options.push_str(",loop");
     }
     let cmd = Cmd::new("mount").args(["-n", "-t", volume.fs.as_str(), "-o", &options]).arg(medium.path()).arg(&point);
     if let Err(error) = cmd.run() {
-        remove_mount_point(&point);
+        remove_point(&point);
         return Err(Error::from(error).during(&format!("mount {}", volume.name.as_str())));
     }
     if manner.replay_first {
@@ -127,9 +122,9 @@ pub(super) fn mount(volume: &Volume, medium: Medium, manner: &Manner, after: Box
 /// Shows the mount at `from` a second time, read-only or not: a file system that is in use cannot be mounted again with
 /// other options.
 pub(super) fn bind(name: &str, from: &Path, read_only: bool, after: Box<AfterUnmount>) -> Result<Mounted> {
-    let point = new_mount_point(name)?;
+    let point = new_point(name)?;
     if let Err(error) = rustix::mount::mount_bind(from, &point) {
-        remove_mount_point(&point);
+        remove_point(&point);
         return Err(error).at("bind", from);
     }
     let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
@@ -170,7 +165,7 @@ fn end(point: &Path, root: File, medium: &Medium, writes: bool, ending: Ending) 
     drop(root);
     let unmounted = match unmount(point) {
         Ok(()) => {
-            remove_mount_point(point);
+            remove_point(point);
             Ok(())
         }
         Err(error) => {
@@ -214,29 +209,10 @@ fn sync(point: &Path, root: &File) -> Result<()> {
     })
 }
 
-fn new_mount_point(name: &str) -> Result<PathBuf> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let private = |recursive| {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).recursive(recursive);
-        builder
-    };
-    private(true).create(MOUNT_DIR).at("create", MOUNT_DIR)?;
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let point = Path::new(MOUNT_DIR).join(format!("{name}.{}.{count}", std::process::id()));
-    private(false).create(&point).at("create", &point)?;
-    Ok(point)
-}
-
-fn remove_mount_point(point: &Path) {
-    // An empty directory on a tmpfs: worth no error of its own.
-    let _ = std::fs::remove_dir(point);
-}
-
 fn let_go(point: &Path) {
     // Best effort on an error path that has its own story: detached now, gone with the last user.
     let _ = rustix::mount::unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
-    remove_mount_point(point);
+    remove_point(point);
 }
 
 /// One line of `/proc/self/mountinfo`.
