@@ -65,7 +65,7 @@ pub fn apply(plan: &StatePlan, roots: Roots<'_>, kept: &BlobStore) -> Result<App
     let mut applier = Applier {
         frozen: RootContents::open(roots.frozen)?,
         base: roots.base.map(RootContents::open).transpose()?,
-        place: Place::open(roots.layer)?,
+        place: Place::open(roots.layer, false)?,
         blobs: kept,
         links: links(plan),
         stats: ApplyStats::default(),

@@ -1,8 +1,9 @@
 //! Puts one path into the new layer, whatever is in its place.
 //!
 //! Separate from the order of a whole plan. Must stay true: what is right already is not touched, so that applying twice
-//! changes nothing; content is never written into an inode that other names share; a crash between any two calls leaves
-//! something that a second run mends.
+//! changes nothing; content is never written into an inode that other names share; whatever is made is made whole under a
+//! temporary name and then renamed, so that a running program, and a machine whose power fails, has the old or the new
+//! and never a half.
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -17,6 +18,7 @@ use thinroot_core::path::TreePath;
 use super::source::{Checked, RootContents, digest_of};
 use crate::durable::TEMP_PREFIX;
 use crate::error::{Error, IoContext, Result};
+use crate::fault;
 use crate::tree::content::{Filler, Target};
 use crate::tree::meta;
 use crate::tree::write::{Open, Tree, shown};
@@ -26,14 +28,16 @@ pub(super) struct Place {
     tree: Tree,
     pub present: RootContents,
     filler: Filler,
+    /// Whether each content is on disk before it takes its name. A layer that is still staging is synced as a whole.
+    live: bool,
     /// Bytes of content written.
     pub bytes_written: u64,
 }
 
 impl Place {
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path, live: bool) -> Result<Self> {
         let present = RootContents::open(root)?;
-        Ok(Place { tree: Tree::open(root)?, present, filler: Filler::default(), bytes_written: 0 })
+        Ok(Place { tree: Tree::open(root)?, present, filler: Filler::default(), live, bytes_written: 0 })
     }
 
     /// Looks at a path without following a link; none where it is missing.
@@ -102,13 +106,30 @@ impl Place {
         if self.is_there(entry, names)? {
             return self.align(entry);
         }
-        self.clear(&entry.path)?;
+        self.replace(entry, content)
+    }
+
+    fn replace(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
+        let temp = temporary_name(&entry.path)?;
+        // An earlier run ended here: what it wrote may be half a file.
+        self.clear(&temp)?;
         if let Kind::File { size, digest, sparse } = entry.kind {
-            self.write(&entry.path, size, digest, sparse, content)?;
+            self.write(&temp, size, digest, sparse, content)?;
         } else {
-            self.tree.create(&entry.path, &entry.kind)?;
+            self.tree.create(&temp, &entry.kind)?;
         }
-        self.align(entry)
+        let inode = self.tree.file(&temp, Open::Reference)?;
+        meta::align(inode.as_fd(), &entry.path, &entry.meta)?;
+        self.take_place(&temp, &entry.path)
+    }
+
+    /// Moves what was made under a temporary name to its own. Only a directory has to go first.
+    fn take_place(&mut self, temp: &TreePath, path: &TreePath) -> Result<()> {
+        if self.look(path)?.is_some_and(|found| found.is_dir()) {
+            self.clear(path)?;
+        }
+        fault::point("state: before it takes its place")?;
+        self.tree.replace(temp, path)
     }
 
     fn write(
@@ -122,6 +143,9 @@ impl Place {
         let file = self.tree.file(path, Open::New)?;
         let target = Target { path, size, sparse, was_sparse: false };
         self.bytes_written += self.filler.fill(&file, target, &mut Checked::new(content, digest, path))?.written;
+        if self.live {
+            file.sync_all().at("fsync", shown(path))?;
+        }
         Ok(())
     }
 
@@ -164,31 +188,24 @@ impl Place {
         if wanted.is_some() && self.look(path)?.map(inode) == wanted {
             return Ok(());
         }
-        self.clear(path)?;
-        self.tree.link(first, path)
+        let temp = temporary_name(path)?;
+        self.clear(&temp)?;
+        self.tree.link(first, &temp)?;
+        self.take_place(&temp, path)
     }
 
-    /// Gives a path of the image an inode of its own. The old name is parked beside it meanwhile, so that its content is
-    /// not lost where the power fails in between.
+    /// Gives a path an inode of its own, with the content it has, and its entry's metadata.
     pub fn detach(&mut self, entry: &Entry) -> Result<()> {
-        let parked = parked_name(&entry.path)?;
-        if self.look(&parked)?.is_none() {
-            if self.look(&entry.path)?.is_none_or(|found| found.nlink() < 2) {
-                return self.align(entry);
+        if self.look(&entry.path)?.is_none_or(|found| found.nlink() < 2) {
+            return self.align(entry);
+        }
+        match entry.kind {
+            Kind::File { .. } => {
+                let mut content = self.present.required(&entry.path)?;
+                self.replace(entry, &mut content)
             }
-            self.tree.rename(&entry.path, &parked)?;
-        } else {
-            // An earlier run ended here: what it wrote may be half a file.
-            self.clear(&entry.path)?;
+            _ => self.replace(entry, &mut std::io::empty()),
         }
-        if let Kind::File { size, digest, sparse } = entry.kind {
-            let mut content = self.present.required(&parked)?;
-            self.write(&entry.path, size, digest, sparse, &mut content)?;
-        } else {
-            self.tree.create(&entry.path, &entry.kind)?;
-        }
-        self.tree.unlink(&parked)?;
-        self.align(entry)
     }
 
     /// Sets owner, mode, attributes and time.
@@ -213,10 +230,10 @@ impl Place {
     }
 }
 
-fn parked_name(path: &TreePath) -> Result<TreePath> {
-    // Long names are cut: two parked names of one directory must only differ while one of them is parked.
+fn temporary_name(path: &TreePath) -> Result<TreePath> {
+    // Long names are cut: two temporary names of one directory must only differ while one of them is in use.
     let name = path.file_name();
     let name = [TEMP_PREFIX.as_bytes(), &name[..name.len().min(200)]].concat();
     let parent = path.parent().unwrap_or_default();
-    parent.join(&name).map_err(|why| Error::damaged(format!("set {path} aside"), why))
+    parent.join(&name).map_err(|why| Error::damaged(format!("make {path}"), why))
 }

@@ -2,7 +2,7 @@
 //!
 //! Separate from what is to be changed (a base being written, a layer being merged). Must stay true: each path is
 //! resolved by the kernel beneath the root, through no symbolic link and onto no other mount; nothing that exists is
-//! ever replaced.
+//! ever replaced but by [`Tree::replace`].
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -104,6 +104,14 @@ impl Tree {
         // Descriptors of directories beneath a renamed one stay right, their remembered paths do not.
         self.recent = None;
         Ok(())
+    }
+
+    /// Moves anything but a directory to another name, over what is there, which must not be a directory either.
+    pub fn replace(&mut self, from: &TreePath, to: &TreePath) -> Result<()> {
+        let source = self.parent(from)?;
+        let target = self.directory_of(to)?;
+        rustix::fs::renameat(&source, from.file_name(), target, to.file_name())
+            .at(&format!("rename {from} to"), shown(to))
     }
 
     /// Gives an inode one more name.
