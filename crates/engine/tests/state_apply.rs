@@ -220,6 +220,27 @@ fn writes_stay_in_the_layer() {
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
+/// A mode from here and an ACL from the image say different things of the same bits: the ACL decides, and it is told.
+#[test]
+fn a_mode_and_an_acl_from_two_sides_agree() {
+    let (mut b, mut l, mut n) = (skeleton(), skeleton(), skeleton());
+    file(&mut b, "etc/x", "x");
+    l.file(path("etc/x"), b"x", false, meta(0o4666, (0, 0), T));
+    n.file(path("etc/x"), b"x", false, with_xattr(meta(0o740, (0, 0), T2), "system.posix_acl_access", &acl(4)));
+    let (b, l, n) = (b.build(), l.build(), n.build());
+    let volume = LoopVolume::ext4(64 << 20);
+    let host = Host::new(&volume.root(), &b, &l, &n);
+    let plan = host.plan();
+    let decision = &plan.decisions[0];
+    assert_eq!(decision.level, Level::Conflict);
+    assert!(decision.facets[0].loser.as_ref().unwrap().contains("4666"), "{decision:#?}");
+    host.apply(&plan).unwrap();
+    let (once, portrait) = (inodes(&host.at("layer")), observe(&host.at("layer")));
+    assert!(portrait[&path("etc/x")].contains(" 4740 "), "{portrait:?}");
+    host.apply(&plan).unwrap();
+    assert_eq!(inodes(&host.at("layer")), once);
+}
+
 /// A directory that became a link here: what was beneath it must not be looked for through the link the second time.
 #[test]
 fn a_directory_that_became_a_link_is_applied_twice() {

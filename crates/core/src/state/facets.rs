@@ -199,7 +199,26 @@ pub(super) fn merge_meta(
         out.meta.gid = numbers.number("group", &lg, l.gid);
     }
     out.merge_xattrs(b, l, n);
+    out.agree_with_acl();
     out
+}
+
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+
+/// The permission bits that an access ACL implies: for a file that has one they are the same thing, and whichever is
+/// written last changes the other. Format: `linux/posix_acl_xattr.h`, version 2. None where it is not understood.
+fn mode_of_acl(raw: &[u8]) -> Option<u16> {
+    let (version, entries) = raw.split_first_chunk::<4>()?;
+    let (entries, []) = entries.as_chunks::<8>() else { return None };
+    if u32::from_le_bytes(*version) != 2 {
+        return None;
+    }
+    let perm = |wanted: u16| {
+        let has = |entry: &&[u8; 8]| u16::from_le_bytes([entry[0], entry[1]]) == wanted;
+        entries.iter().find(has).map(|entry| u16::from_le_bytes([entry[2], entry[3]]) & 7)
+    };
+    let (user, group, mask, other) = (perm(0x01)?, perm(0x04), perm(0x10), perm(0x20)?);
+    Some(user << 6 | mask.or(group)? << 3 | other)
 }
 
 impl MergedMeta {
@@ -207,6 +226,23 @@ impl MergedMeta {
         if !untouched && !(from == Origin::Both) {
             let loser = (clash == Clash::Yes).then(loser);
             self.results.push(FacetResult { facet, from, loser });
+        }
+    }
+
+    /// Mode and ACL may come from different sides; then the ACL, which says more, decides over the permissions.
+    fn agree_with_acl(&mut self) {
+        let acl = self.meta.xattrs.iter().find(|(name, _)| *name.0 == *ACCESS_ACL);
+        let Some(implied) = acl.and_then(|(_, XattrValue(raw))| mode_of_acl(raw)) else { return };
+        let (wanted, special) = (self.meta.mode, self.meta.mode & 0o7000);
+        self.meta.mode = special | implied;
+        if self.meta.mode != wanted {
+            let lost = FacetResult {
+                facet: Facet::Mode,
+                from: Origin::Merged,
+                loser: Some(format!("{wanted:04o}, which the access ACL does not allow")),
+            };
+            self.results.retain(|result| result.facet != Facet::Mode);
+            self.results.insert(0, lost);
         }
     }
 
