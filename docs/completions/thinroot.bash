@@ -100,8 +100,14 @@ _thinroot() {
             thinroot__subcmd__state,plan)
                 cmd="thinroot__subcmd__state__subcmd__plan"
                 ;;
+            thinroot__subcmd__state,resolve)
+                cmd="thinroot__subcmd__state__subcmd__resolve"
+                ;;
             thinroot__subcmd__state,show)
                 cmd="thinroot__subcmd__state__subcmd__show"
+                ;;
+            thinroot__subcmd__state,undo)
+                cmd="thinroot__subcmd__state__subcmd__undo"
                 ;;
             *)
                 ;;
@@ -618,7 +624,7 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__state)
-            opts="-q -h --store --boot-dir --json --quiet --help diff plan explain conflicts show"
+            opts="-q -h --store --boot-dir --json --quiet --help diff plan explain conflicts resolve undo show"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -747,6 +753,36 @@ _thinroot() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        thinroot__subcmd__state__subcmd__resolve)
+            opts="-q -h --mine --theirs --merged --edit --force --layer --plan --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --merged)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --layer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         thinroot__subcmd__state__subcmd__show)
             opts="-q -h --path --all --kept --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -759,6 +795,32 @@ _thinroot() {
                     return 0
                     ;;
                 --kept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__state__subcmd__undo)
+            opts="-q -h --all --force --layer --plan --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --layer)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -188,16 +188,18 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -s h -l help -d 'Print help'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "diff" -d 'Show what was changed here against the base'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "plan" -d 'Show what an image would make of the state, and do nothing'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "explain" -d 'Say why a path is as it is'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "conflicts" -d 'Show what the last update could not merge'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts show" -f -a "show" -d 'Show what an update carried, merged and set aside, and why'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -f -a "diff" -d 'Show what was changed here against the base'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -f -a "plan" -d 'Show what an image would make of the state, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -f -a "explain" -d 'Say why a path is as it is'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -f -a "conflicts" -d 'Show what the last update could not merge'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -f -a "resolve" -d 'Decide over a path that an update decided over'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -f -a "undo" -d 'Take back what an update, or a resolution after it, did to paths'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo show" -f -a "show" -d 'Show what an update carried, merged and set aside, and why'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l layer -d 'The layer [default: the booted one, else the default]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
@@ -225,6 +227,27 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l merged -d 'The content of this file; owner, mode and attributes stay' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l layer -d 'The layer [default: the newest that an update made]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l mine -d 'What this host had before the update'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l theirs -d 'What the image ships'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l edit -d 'Both texts in $VISUAL or $EDITOR, with marks where they clash'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l force -d 'Also where the path was changed in the layer since; what it is now is kept'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l plan -d 'Show what would be done, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l layer -d 'The layer [default: the newest that an update made]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l all -d 'Everything that the update carried, and what was resolved since'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l force -d 'Also where a path was changed in the layer since; what it is now is kept'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l plan -d 'Show what would be done, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l path -d 'Only this path and what lies beneath it; may be given more than once' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l kept -d 'Print the kept content with this SHA-256 to stdout, and nothing else' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r

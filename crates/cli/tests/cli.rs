@@ -2,116 +2,24 @@
 //!
 //! Needs root, loop devices and e2fsprogs, like the program itself.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use thinroot_engine::cmd::Cmd;
+use thinroot_testkit::bench::{Bench, Run};
 use thinroot_testkit::images;
-use thinroot_testkit::scratch::Scratch;
 
-/// A store, images, and the way to run the program on them.
-struct Bench {
-    dir: Scratch,
+const PROGRAM: &str = env!("CARGO_BIN_EXE_thinroot");
+
+fn with_layer() -> Bench {
+    Bench::with_layer(PROGRAM)
 }
 
-/// What a run of the program gave.
-#[derive(Debug)]
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        Bench { dir: Scratch::new() }
-    }
-
-    /// With a store, the base and the default layer of version 1 in it.
-    fn with_layer() -> Bench {
-        let bench = Bench::new();
-        let image = bench.image(1, "");
-        for line in ["init", &format!("base add {image} --size 160M"), "layer fork node-1-0"] {
-            assert_eq!(bench.run(line).code, 0, "{line}");
-        }
-        bench
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.dir.path().join(below)
-    }
-
-    /// A tiny bootable image with busybox; its /etc/conf begins with `first`.
-    fn image(&self, version: u32, first: &str) -> String {
-        let root = self.path(&format!("tree-{version}"));
-        images::bootable_tree(&root, &format!("{version}-0"));
-        fs::create_dir_all(root.join("bin")).unwrap();
-        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
-        fs::write(root.join("etc/conf"), format!("first={first}\na\nb\nc\nd\nlast=\n")).unwrap();
-        let tar = self.path(&format!("node-{version}.tar"));
-        images::gnu_tar(&root, &tar, &[]);
-        format!("tar:{}", tar.display())
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_thinroot"));
-        command.env("THINROOT_STORE", format!("dir:{}", self.path("store").display()));
-        command.env_remove("THINROOT_BOOT_DIR").args(args);
-        command
-    }
-
-    fn run(&self, line: &str) -> Run {
-        Run::of(self.command(&line.split_whitespace().collect::<Vec<_>>()).output())
-    }
-
-    /// Edits a layer as its admin does.
-    fn edit(&self, layer: &str, script: &str) -> Run {
-        Run::of(self.command(&["layer", "shell", layer, "--", "/bin/sh", "-c", script]).output())
-    }
-
-    /// The one object a run prints with `--json`, and its exit code.
-    fn json(&self, line: &str) -> (i32, Value) {
-        let run = self.run(&format!("--json {line}"));
-        for event in run.stderr.lines() {
-            let event: Value = serde_json::from_str(event).unwrap_or_else(|e| panic!("{event}: {e}"));
-            assert!(event["event"].is_string(), "{event}");
-        }
-        assert_eq!(run.stdout.lines().count(), 1, "{run:?}");
-        (run.code, serde_json::from_str(&run.stdout).unwrap())
-    }
-
-    /// Every file of the store with its content (of volumes: size and time), but the lock.
-    fn portrait(&self) -> BTreeMap<PathBuf, String> {
-        let mut found = BTreeMap::new();
-        let mut dirs = vec![self.path("store")];
-        while let Some(dir) = dirs.pop() {
-            for entry in fs::read_dir(&dir).unwrap() {
-                let path = entry.unwrap().path();
-                let meta = fs::symlink_metadata(&path).unwrap();
-                if meta.is_dir() {
-                    dirs.push(path.clone());
-                } else if path.extension().is_some_and(|ext| ext == "img") {
-                    found.insert(path, format!("{} {:?}", meta.len(), meta.modified().unwrap()));
-                } else if path.file_name().is_none_or(|name| name != "lock") {
-                    found.insert(path.clone(), format!("{:x?}", fs::read(&path).unwrap()));
-                }
-            }
-        }
-        found
-    }
-}
-
-impl Run {
-    fn of(output: std::io::Result<Output>) -> Run {
-        let output = output.expect("start the program");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("its output is text");
-        Run { code: output.status.code().expect("it exits"), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
+fn bench() -> Bench {
+    Bench::new(PROGRAM)
 }
 
 fn strings(value: &Value) -> Vec<&str> {
@@ -120,7 +28,7 @@ fn strings(value: &Value) -> Vec<&str> {
 
 #[test]
 fn an_update_there_and_back() {
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     let edited =
         bench.edit("node-1-0+1", "echo mine > /etc/local && busybox sed -i s/last=/last=mine/ /etc/conf && exit 7");
     assert_eq!((edited.code, edited.stdout.as_str()), (7, ""));
@@ -181,108 +89,8 @@ boot entry of node-2-0+1 armed, 3 tries; go back: thinroot rollback
 }
 
 #[test]
-fn a_conflict_is_a_finding_and_its_loser_can_be_had_back() {
-    let bench = Bench::with_layer();
-    assert_eq!(bench.edit("node-1-0+1", "busybox sed -i s/first=/first=mine/ /etc/conf").code, 0);
-    let image = bench.image(2, "theirs");
-    let (code, update) = bench.json(&format!("update {image}"));
-    assert_eq!((code, update["changed"].as_bool(), update["layer"].as_str()), (4, Some(true), Some("node-2-0+1")));
-    assert_eq!(update["armed"], serde_json::json!({"layer": "node-2-0+1", "tries": 3}));
-    let conflict = &update["state"]["decisions"].as_array().unwrap()[0];
-    assert_eq!((conflict["path"].as_str(), conflict["level"].as_str()), (Some("etc/conf"), Some("conflict")));
-    let kept = conflict["kept"].as_array().unwrap();
-    let lost = kept.iter().find(|kept| kept["side"] == "vendor").unwrap()["digest"].as_str().unwrap();
-    let had_back = bench.run(&format!("state show --kept {lost}"));
-    assert_eq!((had_back.code, had_back.stdout.as_str()), (0, "first=theirs\na\nb\nc\nd\nlast=\n"));
-    let shown = bench.run("state show");
-    assert!(
-        shown.stdout.contains("conflicts: both sides changed it, the loser is kept (1)\n  /etc/conf:"),
-        "{shown:?}"
-    );
-    let unknown = bench.run(&format!("state show --kept {}", "0".repeat(64)));
-    assert_eq!((unknown.code, unknown.stdout.as_str()), (2, ""));
-    assert_eq!(bench.run("state show 1-update-1").code, 2);
-}
-
-#[test]
-fn state_is_seen_before_and_explained_after() {
-    let bench = Bench::with_layer();
-    let script = "busybox sed -i s/first=/first=mine/ /etc/conf; echo mine > /etc/local; echo pw > /etc/secret
-                  busybox chmod 600 /etc/secret; busybox chmod 750 /etc; echo x > /usr/x; busybox rm /usr/bin/sh";
-    assert_eq!(bench.edit("node-1-0+1", script).code, 0);
-    let before = bench.portrait();
-    let diff = bench.run("state diff --unified");
-    let expected = "\
-node-1-0+1 against node-1-0: 6 changes
-  modified /etc (mode)
-  modified /etc/conf (content)
---- a/etc/conf
-+++ b/etc/conf
-@@ -1,4 +1,4 @@
--first=
-+first=mine
- a
- b
- c
-  added    /etc/local
---- /dev/null
-+++ b/etc/local
-@@ -0,0 +1 @@
-+mine
-  added    /etc/secret
-           content not shown: not everyone may read it
-  removed  /usr/bin/sh  [not carried]
-  added    /usr/x  [not carried]
---- /dev/null
-+++ b/usr/x
-";
-    assert!(diff.code == 0 && diff.stdout.starts_with(expected), "{diff:?}");
-    let (code, rows) = bench.json("state diff /etc/conf /usr/bin");
-    assert_eq!((code, rows["changes"].as_array().unwrap().len()), (0, 2));
-    assert_eq!(
-        rows["changes"][0],
-        serde_json::json!({
-            "path": "etc/conf", "change": "modified", "facets": ["content"], "rule": "/etc/** merge", "carried": true,
-        })
-    );
-
-    let image = bench.image(2, "theirs");
-    let plan = bench.run(&format!("state plan {image}"));
-    assert!(plan.code == 0 && plan.stdout.starts_with("state of node-1-0+1 in node-2-0\nstate: "), "{plan:?}");
-    let here = bench.run(&format!("state plan tar:{}", bench.path("node-1.tar").display()));
-    assert_eq!(here.code, 0, "also of an image that is here already: {here:?}");
-    assert_eq!(bench.portrait(), before, "looking touches nothing");
-
-    assert_eq!(bench.run("state conflicts").stdout, "no update has carried any state yet\n");
-    assert_eq!(bench.run(&format!("update {image}")).code, 4);
-    let (code, conflicts) = bench.json("state conflicts");
-    assert_eq!((code, conflicts["layer"].as_str()), (4, Some("node-2-0+1")));
-    let ids: Vec<&str> = conflicts["conflicts"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["14:/etc/conf"]);
-
-    let explained = bench.run("state explain /etc/conf --layer node-2-0+1");
-    for line in [
-        "/etc/conf in node-2-0+1\n  changed here against image node-2-0: content\n",
-        "  different from its image since node-1-0\n  rule: /etc/** merge\n",
-        "  update node-1-0+1 -> node-2-0+1 (plan ",
-        "changed here and in the new image\n      content: the layer's; the image has file ",
-        "kept: the new image's content, ",
-    ] {
-        assert!(explained.stdout.contains(line), "{line}{}", explained.stdout);
-    }
-    let (_, local) = bench.json("state explain /etc/local --layer node-2-0+1");
-    assert_eq!((local["is"].as_str(), local["different_since"].as_str()), (Some("added"), Some("node-1-0")));
-    for (path, is) in [("/usr/bin/sh", "removed"), ("/etc/os-release", "untouched"), ("/nowhere", "absent")] {
-        let (code, explained) = bench.json(&format!("state explain {path}"));
-        assert_eq!((code, explained["is"].as_str()), (0, Some(is)), "{path}: {explained}");
-    }
-    assert_eq!(bench.run("state diff --layer node-9-0+1").code, 2);
-    assert_eq!(bench.run("state explain ../x").code, 2);
-}
-
-#[test]
 fn update_without_an_image_looks_where_the_last_one_came_from() {
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     let (code, check) = bench.json("update --check");
     assert_eq!((code, check["available"].as_bool()), (0, Some(false)));
     fs::copy(bench.image(2, "new").strip_prefix("tar:").unwrap(), bench.path("node-1.tar")).unwrap();
@@ -295,7 +103,7 @@ fn update_without_an_image_looks_where_the_last_one_came_from() {
 
 #[test]
 fn staging_arming_later_pinning_and_pruning() {
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     let staged = bench.run(&format!("update --stage-only {}", bench.image(2, "")));
     assert_eq!(staged.code, 0, "{staged:?}");
     let waits = "node-2-0+1 has a boot entry and is not armed; arm it: thinroot rollback --to node-2-0+1\n";
@@ -324,7 +132,7 @@ fn staging_arming_later_pinning_and_pruning() {
 
 #[test]
 fn a_damaged_base_is_told_from_a_good_one() {
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     let good = bench.run("base verify");
     assert_eq!((good.code, good.stdout.as_str()), (0, "node-1-0: as it was sealed\n"));
     let volume = bench.path("store/volumes/node-1-0.img");
@@ -342,7 +150,7 @@ fn a_damaged_base_is_told_from_a_good_one() {
 
 #[test]
 fn what_is_refused_changes_nothing() {
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     let newer = bench.image(2, "");
     let older = bench.image(0, "");
     let before = bench.portrait();
@@ -368,7 +176,7 @@ fn what_is_refused_changes_nothing() {
 
 #[test]
 fn a_busy_store_is_said_to_be_busy() {
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     let lock = fs::File::options().write(true).open(bench.path("store/lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let before = bench.portrait();
@@ -385,7 +193,7 @@ fn a_busy_store_is_said_to_be_busy() {
 #[test]
 fn an_interrupted_update_is_finished_or_undone() {
     for (verb, layers) in [("resume", vec!["node-1-0+1", "node-2-0+1"]), ("abandon", vec!["node-1-0+1"])] {
-        let bench = Bench::with_layer();
+        let bench = with_layer();
         let image = bench.image(2, "");
         // The program kills itself in the middle of the plan, as a power cut would.
         let listed =
@@ -408,7 +216,7 @@ fn an_interrupted_update_is_finished_or_undone() {
 
 #[test]
 fn a_layer_is_mounted_for_everybody() {
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     let at = bench.path("mount");
     fs::create_dir(&at).unwrap();
     let run = bench.run(&format!("layer mount node-1-0+1 {} --read-only", at.display()));
@@ -423,7 +231,7 @@ fn a_layer_is_mounted_for_everybody() {
 
 #[test]
 fn images_are_inspected_without_a_store() {
-    let bench = Bench::new();
+    let bench = bench();
     let image = bench.image(3, "");
     let (code, found) = bench.json(&format!("image inspect {image} --as other-9-1"));
     assert_eq!(
@@ -437,7 +245,7 @@ fn images_are_inspected_without_a_store() {
 
 #[test]
 fn command_lines_that_make_no_sense() {
-    let bench = Bench::new();
+    let bench = bench();
     for line in ["", "frobnicate", "update", "--store nowhere status", "base add", "update zip:x", "layer fork -x"] {
         let run = bench.run(line);
         let expected = if line == "update" || line == "update zip:x" { 3 } else { 2 };
@@ -460,7 +268,7 @@ fn command_lines_that_make_no_sense() {
 #[test]
 fn only_root_is_let_near_a_store() {
     use std::os::unix::process::CommandExt;
-    let bench = Bench::with_layer();
+    let bench = with_layer();
     // Somewhere that nobody may read and run it. Copied by another process: a descriptor of ours for writing, inherited by
     // whatever another test starts meanwhile, would make it "text file busy".
     let program = Path::new(env!("CARGO_BIN_EXE_thinroot"));

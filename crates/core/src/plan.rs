@@ -1,11 +1,13 @@
 //! Plans: everything that will happen, decided beforehand, as data.
 //!
 //! A plan leaves nothing to choose. It can be printed, compared, stored and tested; the executor in the engine only
-//! carries it out. One file a purpose: [`mod@update`], [`mod@rollback`], [`mod@retire`].
+//! carries it out. One file a purpose: [`mod@update`], [`mod@rollback`], [`mod@edit`],
+//! [`mod@retire`].
 //!
 //! Must stay true: before [`Plan::commit`] every step can be undone and nothing the running layer reads is written;
 //! from there on the plan only goes forward.
 
+pub mod edit;
 pub mod retire;
 pub mod rollback;
 mod room;
@@ -86,6 +88,8 @@ pub enum Purpose {
     Update,
     /// Arm another layer.
     Rollback,
+    /// Change paths of a layer as a person decided.
+    EditState,
     /// Remove layers and bases.
     Retire,
 }
@@ -98,6 +102,7 @@ impl Purpose {
             Purpose::Fork => "fork",
             Purpose::Update => "update",
             Purpose::Rollback => "rollback",
+            Purpose::EditState => "edit-state",
             Purpose::Retire => "retire",
         }
     }

@@ -17,6 +17,7 @@ use crate::manifest::{Accounts, Entry, Manifest};
 use crate::path::TreePath;
 
 mod decide;
+pub mod edit;
 mod facets;
 mod links;
 pub mod plan;
@@ -24,6 +25,7 @@ pub mod policy;
 pub mod text;
 
 pub use decide::{plan, texts_to_merge};
+pub use edit::{Choice, Edit, EditPlan};
 pub use plan::{Action, Content, Decision, Facet, FacetResult, Kept, Level, Origin, Side, StatePlan, TextMerge};
 pub use policy::{Class, Policy};
 

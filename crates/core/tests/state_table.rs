@@ -15,6 +15,7 @@ fn word(plan: &StatePlan, at: &str) -> String {
         Action::Put { content: Content::Local, .. } => "local",
         Action::Put { content: Content::Vendor { .. }, .. } => "vendor",
         Action::Put { content: Content::Merged { .. }, .. } => "merged",
+        Action::Put { content: Content::Kept, .. } => "kept",
         Action::Put { content: Content::LinkTo { .. }, .. } => "link",
     };
     format!("{} {action} {:?}", decision.row, decision.level).to_lowercase()

@@ -6,6 +6,7 @@
 mod carry;
 mod change;
 mod compare;
+mod edit;
 mod examine;
 mod history;
 mod place;
@@ -25,6 +26,7 @@ use thinroot_core::state::policy::Policy;
 
 pub use change::{Change, ForkRequest, RetireTarget};
 pub use compare::{Comparison, Shown};
+pub use edit::{ChangedSince, EditWish, Edits};
 pub use examine::{BaseDamage, Examination};
 pub use history::Carried;
 pub use place::{Place, StoreRef};
@@ -161,14 +163,16 @@ impl Host {
             }
         }
     }
-}
 
-/// Time and a random number for a new plan.
-pub(crate) fn seed() -> Result<Seed> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now_sec = now.map_err(|e| Error::failed("read the clock", e))?.as_secs();
-    let mut salt = [0; 2];
-    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Error::failed("read randomness", std::io::Error::from(e)))?;
-    Ok(Seed { now_sec, salt: u32::from(u16::from_ne_bytes(salt)) })
+    /// Time and a random number for a new plan. Plans sort by their time, also where two are made within one second or
+    /// the clock was set back: then the time is one second after the newest plan's.
+    pub(crate) fn seed(&self) -> Result<Seed> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_sec = now.map_err(|e| Error::failed("read the clock", e))?.as_secs();
+        let now_sec = self.records.newest_plan_sec()?.map_or(now_sec, |newest| now_sec.max(newest + 1));
+        let mut salt = [0; 2];
+        rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| Error::failed("read randomness", std::io::Error::from(e)))?;
+        Ok(Seed { now_sec, salt: u32::from(u16::from_ne_bytes(salt)) })
+    }
 }

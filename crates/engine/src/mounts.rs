@@ -82,6 +82,31 @@ pub(crate) fn remove_point(point: &Path) {
     let _ = fs::remove_dir(point);
 }
 
+/// A directory in memory that only we may enter, gone with everything in it when dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// A new one.
+    pub fn new(name: &str) -> Result<Scratch> {
+        Ok(Scratch { path: new_point(name)? })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // There is no one to report to; it is gone with the namespace at the latest.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
 /// Makes a directory that only we may enter, or makes sure that it is one.
 fn make_ours(dir: &Path) -> Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(dir).at("create", dir)?;

@@ -8,6 +8,7 @@
 //! +-- bases/BASE/chunks             SHA-256 of each 64 KiB of the sealed volume
 //! +-- bases/BASE/image.json         what the image said of itself
 //! +-- decisions/PLAN.json           what was carried, merged, set aside, and why
+//! +-- edits/PLAN.json               what a person changed after an update: both ends of each path
 //! +-- blobs/                        originals and losers, by their SHA-256
 //! +-- pins                          volumes the admin pinned, one a line
 //! ```
@@ -25,6 +26,7 @@ use thinroot_core::journal::{Event, Journal, event_line, head_line};
 use thinroot_core::manifest::{Digest, Manifest, format};
 use thinroot_core::name::{ImageId, VolumeName};
 use thinroot_core::plan::{Plan, PlanId};
+use thinroot_core::state::EditPlan;
 
 use crate::durable;
 use crate::error::{Error, IoContext, Result};
@@ -54,7 +56,7 @@ pub fn manifest_digest(manifest: &Manifest) -> Digest {
 impl Records {
     /// Opens the records in a directory, making what is missing.
     pub fn open(root: &Path) -> Result<Self> {
-        for dir in ["journal", "bases", "decisions", "blobs"] {
+        for dir in ["journal", "bases", "decisions", "edits", "blobs"] {
             durable::create_dir_all(&root.join(dir))?;
         }
         Ok(Records { root: root.into() })
@@ -179,6 +181,28 @@ impl Records {
         durable::remove(&self.root.join("decisions").join(format!("{plan}.json"))).map(|_| ())
     }
 
+    fn edits_path(&self, plan: &PlanId) -> PathBuf {
+        self.root.join("edits").join(format!("{plan}.json"))
+    }
+
+    /// Keeps what a plan edits. Written before its journal: a plan without its edits cannot be finished.
+    pub fn put_edits(&self, plan: &PlanId, edits: &EditPlan) -> Result<()> {
+        let json = serde_json::to_vec(edits).expect("edits always serialise");
+        durable::write(&self.edits_path(plan), &json, 0o600)
+    }
+
+    /// What a plan edits.
+    pub fn edits(&self, plan: &PlanId) -> Result<Option<EditPlan>> {
+        let Some(json) = read_if_there(&self.edits_path(plan))? else { return Ok(None) };
+        let parsed = serde_json::from_slice(&json);
+        parsed.map(Some).map_err(|e| Error::damaged(format!("read the edits of plan {plan}"), e))
+    }
+
+    /// Forgets the edits of a plan that was undone.
+    pub fn forget_edits(&self, plan: &PlanId) -> Result<()> {
+        durable::remove(&self.edits_path(plan)).map(|_| ())
+    }
+
     /// Volumes the admin pinned.
     pub fn pins(&self) -> Result<BTreeSet<VolumeName>> {
         let Some(bytes) = read_if_there(&self.root.join("pins"))? else { return Ok(BTreeSet::new()) };
@@ -216,13 +240,20 @@ impl Records {
         Ok(paths)
     }
 
-    /// Drops the oldest ended journals and their decisions.
+    /// When the newest plan was made: seconds since 1970.
+    pub fn newest_plan_sec(&self) -> Result<Option<u64>> {
+        let seconds = |path: &PathBuf| path.file_name()?.to_str()?.split('-').next()?.parse().ok();
+        Ok(self.journal_paths()?.iter().filter_map(seconds).max())
+    }
+
+    /// Drops the oldest ended journals with what was decided and edited in them.
     pub fn trim_journals(&self) -> Result<()> {
         let paths = self.journal_paths()?;
         for path in &paths[..paths.len().saturating_sub(JOURNALS_KEPT)] {
-            if read_journal(path)?.is_some_and(|journal| journal.closed.is_some()) {
-                durable::remove(path)?;
-            }
+            let Some(journal) = read_journal(path)?.filter(|journal| journal.closed.is_some()) else { continue };
+            self.forget_decisions(&journal.plan.id)?;
+            self.forget_edits(&journal.plan.id)?;
+            durable::remove(path)?;
         }
         Ok(())
     }

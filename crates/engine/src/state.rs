@@ -7,12 +7,14 @@
 mod apply;
 mod blobs;
 mod delta;
+mod entries;
 mod place;
 mod source;
 mod texts;
 
-pub use self::apply::{ApplyStats, Roots, apply};
+pub use self::apply::{ApplyStats, Roots, apply, edit};
 pub use self::blobs::BlobStore;
 pub use self::delta::{DeltaStats, delta};
+pub use self::entries::entries_at;
 pub use self::source::RootContents;
 pub use self::texts::{Texts, merge_texts, read_texts};

@@ -13,7 +13,7 @@ use thinroot_core::name::VolumeName;
 use thinroot_engine::error::{ErrorKind, Result};
 use thinroot_engine::execute::Report;
 use thinroot_engine::fault;
-use thinroot_engine::host::RetireTarget;
+use thinroot_engine::host::{ChangedSince, EditWish, RetireTarget};
 use thinroot_engine::progress::Silent;
 use thinroot_engine::source::manifest_of_tree;
 use thinroot_engine::store::Store;
@@ -26,9 +26,11 @@ struct Deed {
     prepare: fn(&World),
     /// Does it.
     act: fn(&World) -> Result<()>,
+    /// The layer that it changes in place; every other one stays as it is.
+    changes: Option<&'static str>,
 }
 
-const UPDATE: Deed = Deed { prepare: |_| {}, act: |world| world.update(2).map(drop) };
+const UPDATE: Deed = Deed { prepare: |_| {}, act: |world| world.update(2).map(drop), changes: None };
 
 const ROLLBACK: Deed = Deed {
     prepare: |world| {
@@ -40,6 +42,21 @@ const ROLLBACK: Deed = Deed {
         let host = world.host();
         host.change()?.rollback(None, &Silent).map(drop)
     },
+    changes: None,
+};
+
+/// Everything that an update carried is taken back, in the layer that boots next.
+const UNDO: Deed = Deed {
+    prepare: |world| {
+        world.update(2).expect("the update");
+    },
+    act: |world| {
+        let host = world.host();
+        let change = host.change()?;
+        let edits = host.plan_edit(None, &EditWish::UndoAll, ChangedSince::Refuse)?;
+        change.edit(&edits, &Silent).map(drop)
+    },
+    changes: Some("node-2-0+1"),
 };
 
 const PRUNE: Deed = Deed {
@@ -53,6 +70,7 @@ const PRUNE: Deed = Deed {
         let host = world.host();
         host.change()?.retire(&RetireTarget::Surplus { keep: 1 }, &Silent).map(drop)
     },
+    changes: None,
 };
 
 #[test]
@@ -68,6 +86,11 @@ fn a_rollback_survives_a_cut_at_every_point() {
 #[test]
 fn a_prune_survives_a_cut_at_every_point() {
     sweep(PRUNE, 1, Abandoned::LeavesEither);
+}
+
+#[test]
+fn an_undo_survives_a_cut_at_every_point() {
+    sweep(UNDO, 1, Abandoned::LeavesTheOld);
 }
 
 /// A second cut while the first is being mended. Every seventh point of each: primes, so that the pairs differ.
@@ -119,7 +142,7 @@ fn sweep(deed: Deed, step: usize, abandoned: Abandoned) {
         let label = format!("cut at point {n} of {total}");
         let world = cut_at(deed, n);
         audit(&world, &label);
-        assert_old_layer_complete(&world, &before, &label);
+        assert_layers_complete(&world, &before, &after, deed.changes, &label);
         match resume(&world).unwrap_or_else(|error| panic!("{label}: resume: {error}")) {
             // The cut came before the plan was on disk: nothing has happened.
             None => assert!([&before, &after].contains(&&State::of(&world)), "{label}: resume found nothing open"),
@@ -186,16 +209,26 @@ fn audit(world: &World, label: &str) {
     assert_eq!(examination.violations, [""; 0], "{label}");
 }
 
-fn assert_old_layer_complete(world: &World, before: &State, label: &str) {
+/// What boots has an entry, and every layer is as it was; one that is changed in place has of each path the old or the
+/// new and never a half.
+fn assert_layers_complete(world: &World, before: &State, after: &State, changes: Option<&str>, label: &str) {
     let host = world.host();
     let status = host.status().expect("status");
     let boots = status.armed.map(|armed| armed.layer).or(status.default).expect("something boots");
     let entry = status.layers.iter().find(|layer| layer.name == boots).map(|layer| layer.has_entry);
     assert_eq!(entry, Some(true), "{label}: {boots} boots next and has no entry");
     for (name, tree) in &before.trees {
-        if let Some(now) = world.store.durable_tree(&name.parse().expect("a name")) {
-            assert_eq!(&manifest_text(&now), tree, "{label}: {name} has changed");
+        let Some(now) = world.store.durable_tree(&name.parse().expect("a name")) else { continue };
+        let now = manifest_text(&now);
+        if Some(name.as_str()) != changes {
+            assert_eq!(&now, tree, "{label}: {name} has changed");
+            continue;
         }
+        let (_, later) = after.trees.iter().find(|(other, _)| other == name).expect("it is there at the end");
+        let known: BTreeSet<&str> = tree.lines().chain(later.lines()).collect();
+        let halves: Vec<_> =
+            now.lines().filter(|line| !known.contains(line) && !line.contains(".thinroot-tmp-")).collect();
+        assert_eq!(halves, [""; 0], "{label}: {name}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Strict simulated host, fault points, builders and conformance suites for thinroot's tests.
 
+pub mod bench;
 pub mod conformance;
 pub mod images;
 pub mod lab;

@@ -197,6 +197,7 @@ pub(crate) mod tests {
             level,
             reason: reason.into(),
             rule: "/etc/** merge".into(),
+            local: None,
             facets: Vec::new(),
             kept: Vec::new(),
         }

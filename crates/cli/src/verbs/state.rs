@@ -4,7 +4,9 @@ mod conflicts;
 mod diff;
 mod explain;
 mod plan;
+mod resolve;
 mod show;
+mod undo;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -54,11 +56,24 @@ pub enum What {
     Explain(explain::Args),
     /// Show what the last update could not merge
     ///
-    /// Lists the conflicts of the update that made the present layer: which side won, and where the other is kept.
-    /// Exit code 4 says that there are some.
+    /// Lists the conflicts of the update that made the newest layer, as far as they are not resolved since: which side
+    /// won, and where the other is kept. Exit code 4 says that there are some.
     ///
     /// Reads only.
     Conflicts(conflicts::Args),
+    /// Decide over a path that an update decided over
+    ///
+    /// Takes one of the two sides, another text, or what comes out of an editor, and puts it into the layer, running or
+    /// not. What the path had is kept, so that 'state undo' brings it back. The account files (passwd, group, shadow and
+    /// their like) are changed together.
+    Resolve(resolve::Args),
+    /// Take back what an update, or a resolution after it, did to paths
+    ///
+    /// A path goes back to what it was before the last thing that was done to it: a resolution first, then the decision
+    /// of the update, before which it was as the image ships it. With the name of a decision, or --all, everything since
+    /// is taken back at once. A path that was changed in the layer since is refused unless --force is given, and is kept
+    /// in any case. The undo itself can be undone: its answer says how.
+    Undo(undo::Args),
     /// Show what an update carried, merged and set aside, and why
     ///
     /// Shows the recorded decisions of the last update, or of the named plan, by group: conflicts (with the value that
@@ -69,7 +84,8 @@ pub enum What {
 }
 
 /// How it is used.
-pub const GUIDES: &[Guide] = &[diff::GUIDE, plan::GUIDE, explain::GUIDE, conflicts::GUIDE, show::GUIDE];
+pub const GUIDES: &[Guide] =
+    &[diff::GUIDE, plan::GUIDE, explain::GUIDE, conflicts::GUIDE, resolve::GUIDE, undo::GUIDE, show::GUIDE];
 
 /// Does it.
 pub fn run(session: &Session, args: &Args) -> Result<Answer> {
@@ -78,6 +94,8 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
         What::Plan(args) => plan::run(session, args),
         What::Explain(args) => explain::run(session, args),
         What::Conflicts(args) => conflicts::run(session, args),
+        What::Resolve(args) => resolve::run(session, args),
+        What::Undo(args) => undo::run(session, args),
         What::Show(args) => show::run(session, args),
     }
 }

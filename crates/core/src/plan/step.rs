@@ -57,6 +57,11 @@ pub enum Step {
         /// The new layer.
         layer: LayerName,
     },
+    /// Changes paths of a layer, which may be running, as a person decided; what exactly is recorded under the plan's id.
+    EditState {
+        /// The layer.
+        layer: LayerName,
+    },
     /// The layer is complete: it loses its staging mark.
     PublishLayer {
         /// The layer.
@@ -118,7 +123,7 @@ impl Step {
             Step::Disarm { .. } | Step::RemoveLayer { .. } | Step::RemoveBase { .. } | Step::SweepBoot => true,
             Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => false,
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => false,
-            Step::PublishLayer { .. } | Step::WriteEntry { .. } => false,
+            Step::EditState { .. } | Step::PublishLayer { .. } | Step::WriteEntry { .. } => false,
         }
     }
 
@@ -137,6 +142,8 @@ impl Step {
             Step::CreateLayer { layer, .. } | Step::MergeState { layer, .. } => Some(layer.volume()),
             Step::PublishLayer { layer } | Step::RemoveLayer { layer } => Some(layer.volume()),
             Step::FreezeState { frozen, .. } | Step::DropFrozen { frozen } => Some(frozen.clone()),
+            // A published layer: it is nobody's leftover.
+            Step::EditState { .. } => None,
             Step::WriteEntry { .. } | Step::Arm { .. } | Step::SetDefault { .. } => None,
             Step::Disarm { .. } | Step::RemoveEntry { .. } | Step::SweepBoot => None,
         }
@@ -150,7 +157,7 @@ impl Step {
             Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => None,
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => None,
             Step::PublishLayer { .. } | Step::WriteEntry { .. } | Step::Arm { .. } => None,
-            Step::SetDefault { .. } | Step::Disarm { .. } => None,
+            Step::SetDefault { .. } | Step::Disarm { .. } | Step::EditState { .. } => None,
             Step::DropFrozen { .. } | Step::SweepBoot => None,
         }
     }
@@ -170,6 +177,7 @@ impl fmt::Display for Step {
             Step::CreateLayer { layer, origin } => write!(f, "create layer {layer} as a snapshot of {origin}"),
             Step::FreezeState { layer, frozen } => write!(f, "freeze layer {layer} as {frozen}"),
             Step::MergeState { from, layer, .. } => write!(f, "carry the state of {from} into {layer}"),
+            Step::EditState { layer } => write!(f, "change paths of {layer} as decided"),
             Step::PublishLayer { layer } => write!(f, "publish layer {layer}"),
             Step::WriteEntry { layer, kernel } => write!(f, "write the boot entry of {layer} with kernel {kernel}"),
             Step::Arm { layer, tries } => write!(f, "arm {layer} for the next boot, {tries} tries"),

@@ -162,13 +162,14 @@ struct Outcome {
     action: Action,
     level: Level,
     reason: String,
+    local: Option<Entry>,
     facets: Vec<super::FacetResult>,
     kept: Vec<super::Kept>,
 }
 
 impl Outcome {
     fn new(action: Action, level: Level, reason: impl Into<String>) -> Self {
-        Outcome { action, level, reason: reason.into(), facets: Vec::new(), kept: Vec::new() }
+        Outcome { action, level, reason: reason.into(), local: None, facets: Vec::new(), kept: Vec::new() }
     }
 
     fn put(entry: Entry, content: Content, level: Level, reason: impl Into<String>) -> Self {
@@ -188,6 +189,7 @@ impl Outcome {
             level: if stops { Level::Block } else { self.level },
             reason: self.reason,
             rule: rule.to_string(),
+            local: self.local,
             facets: self.facets,
             kept,
         }

@@ -137,6 +137,8 @@ pub enum Content {
         #[serde(with = "escaped")]
         text: Vec<u8>,
     },
+    /// Written from the blob with the digest of the entry (for files), or made as the entry says (for everything else).
+    Kept,
     /// Another name of a path that this plan also writes.
     LinkTo {
         /// The first name.
@@ -178,6 +180,10 @@ pub struct Decision {
     pub reason: String,
     /// The rule of the policy that decided.
     pub rule: String,
+    /// What the layer would have if its side had won everywhere, with the new layer's numbers; none where the result is
+    /// just that, or the layer had nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Entry>,
     /// Facets that at least one side changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facets: Vec<FacetResult>,
@@ -218,7 +224,9 @@ impl StatePlan {
     /// Bytes of content that carrying this out writes into the new layer, at most.
     pub fn carried_bytes(&self) -> u64 {
         let size = |decision: &Decision| match &decision.action {
-            Action::Put { entry, content: Content::Local | Content::Merged { .. } } => entry.kind.content_bytes(),
+            Action::Put { entry, content: Content::Local | Content::Kept | Content::Merged { .. } } => {
+                entry.kind.content_bytes()
+            }
             Action::Put { content: Content::Vendor { .. } | Content::LinkTo { .. }, .. } => 0,
             Action::Leave | Action::Remove => 0,
         };

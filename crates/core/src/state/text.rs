@@ -41,6 +41,46 @@ pub fn merge3(base: &[u8], ours: &[u8], theirs: &[u8]) -> Merge {
     assemble(&regions(&our_changes, &their_changes, &ours, &theirs), &ours, &theirs)
 }
 
+/// As [`merge3`], but where both sides changed the same place differently their lines stand between markers, for a
+/// person to choose. Never for a live file.
+pub fn marked(base: &[u8], ours: &[u8], theirs: &[u8]) -> Vec<u8> {
+    let (base, ours, theirs) = (lines(base), lines(ours), lines(theirs));
+    let (our_changes, their_changes) = (changes(&base, &ours), changes(&base, &theirs));
+    let mut out = Vec::new();
+    let mut at = 0;
+    for region in regions(&our_changes, &their_changes, &ours, &theirs) {
+        out.extend_from_slice(&ours[at..region.ours.start].concat());
+        let (mine, other) = (&ours[region.ours.clone()], &theirs[region.theirs.clone()]);
+        match region.taken {
+            Taken::Theirs => out.extend_from_slice(&other.concat()),
+            Taken::Undecided if mine != other => {
+                for (marker, side) in [(MARK_MINE, mine), (MARK_MIDDLE, other), (MARK_THEIRS, &[])] {
+                    out.extend_from_slice(marker);
+                    out.push(b'\n');
+                    out.extend_from_slice(&side.concat());
+                    // A last line without an end must not run into the marker.
+                    if out.last() != Some(&b'\n') {
+                        out.push(b'\n');
+                    }
+                }
+            }
+            Taken::Ours | Taken::Undecided => out.extend_from_slice(&mine.concat()),
+        }
+        at = region.ours.end;
+    }
+    out.extend_from_slice(&ours[at..].concat());
+    out
+}
+
+/// Whether a text still has a marker of [`marked`].
+pub fn has_markers(text: &[u8]) -> bool {
+    lines(text).iter().any(|line| [MARK_MINE, MARK_MIDDLE, MARK_THEIRS].contains(&line.trim_ascii_end()))
+}
+
+const MARK_MINE: &[u8] = b"<<<<<<< this host";
+const MARK_MIDDLE: &[u8] = b"=======";
+const MARK_THEIRS: &[u8] = b">>>>>>> the image";
+
 /// Whose lines a region of the result takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
@@ -173,6 +213,17 @@ mod tests {
         assert_eq!(merge3(b"a\n", b"b\n", b"b\n"), Merge::Clean(b"b\n".to_vec()));
         assert_eq!(merge3(b"a\n", b"", b"b\n"), Merge::Conflict);
         assert_eq!(merge3(b"", b"b\n", b"c\n"), Merge::Conflict);
+    }
+
+    #[test]
+    fn marks_stand_where_a_person_must_choose() {
+        let text = marked(b"a\nb\nc\nd\n", b"a\nmine\nc\nd\n", b"a\ntheirs\nc\nD\n");
+        let wanted = "a\n<<<<<<< this host\nmine\n=======\ntheirs\n>>>>>>> the image\nc\nD\n";
+        assert_eq!(String::from_utf8(text.clone()).unwrap(), wanted);
+        assert!(has_markers(&text) && !has_markers(b"a\n========\n"));
+        let ends = marked(b"", b"mine", b"theirs");
+        assert_eq!(ends, b"<<<<<<< this host\nmine\n=======\ntheirs\n>>>>>>> the image\n");
+        assert_eq!(marked(b"a\nb\n", b"a\nb\n", b"A\nb\n"), b"A\nb\n");
     }
 
     #[test]

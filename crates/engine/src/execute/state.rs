@@ -1,12 +1,16 @@
-//! The step that carries state from the frozen layer into the new one.
+//! The steps that change what a layer has: state carried from a frozen layer, and edits of a person.
+
+use std::path::Path;
 
 use thinroot_core::name::{LayerName, VolumeName};
 use thinroot_core::plan::Step;
+use thinroot_core::state::edit::Standing;
+use thinroot_core::state::{Edit, EditPlan};
 
 use super::{Attempt, Execution};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::tree_contents;
-use crate::state::{BlobStore, Roots, apply};
+use crate::state::{BlobStore, Roots, apply, edit, entries_at};
 use crate::store::{Access, Mounted};
 
 impl Execution<'_> {
@@ -41,6 +45,45 @@ impl Execution<'_> {
         source.finish()?;
         self.findings.extend(plan.findings());
         Ok(stats.to_string())
+    }
+
+    /// Changes the paths that still are as they were planned with; those that are changed already stay. A path that is
+    /// neither stops it before anything is touched.
+    pub(super) fn edit_state(&mut self, layer: &LayerName) -> Result<String> {
+        let id = self.plan().id.clone();
+        let missing = || Error::damaged(format!("carry out {id}"), "the records do not say what it changes");
+        let edits = self.host.records.edits(&id)?.ok_or_else(missing)?;
+        let target = self.host.store.mount(&layer.volume(), Access::WriteLayer)?;
+        let present = entries_at(target.path(), &edits.edits.iter().map(|edit| edit.path.clone()).collect())?;
+        let standing = |edit: &Edit| edit.standing(present.get(&edit.path));
+        if let Some(other) = edits.edits.iter().find(|edit| standing(edit) == Standing::Elsewhere) {
+            let why = "it has been changed since this was planned";
+            return Err(Error::refused(format!("change {}", other.path), why).mend("run the command again"));
+        }
+        let stats = self.carry_edits(&edits, target.path(), |edit| standing(edit) == Standing::Before)?;
+        target.finish()?;
+        Ok(stats)
+    }
+
+    /// Puts back what is as the edit left it. What somebody has changed since then is left alone and told.
+    pub(super) fn undo_edit(&mut self, layer: &LayerName) -> Result<()> {
+        let id = self.plan().id.clone();
+        // Forgotten already by an undo that was interrupted at its end.
+        let Some(edits) = self.host.records.edits(&id)? else { return Ok(()) };
+        let back = edits.inverse();
+        let target = self.host.store.mount(&layer.volume(), Access::WriteLayer)?;
+        let present = entries_at(target.path(), &back.edits.iter().map(|edit| edit.path.clone()).collect())?;
+        let standing = |edit: &Edit| edit.standing(present.get(&edit.path));
+        let other = back.edits.iter().filter(|edit| standing(edit) == Standing::Elsewhere);
+        self.findings.extend(other.map(|edit| format!("{}: changed meanwhile, so it was not put back", edit.path)));
+        self.carry_edits(&back, target.path(), |edit| standing(edit) == Standing::Before)?;
+        target.finish()?;
+        self.host.records.forget_edits(&id)
+    }
+
+    fn carry_edits(&self, edits: &EditPlan, root: &Path, wanted: impl Fn(&Edit) -> bool) -> Result<String> {
+        let stats = edit(&edits.state_plan(wanted), root, &BlobStore::new(&self.host.records.blobs()))?;
+        Ok(format!("{} paths put, {} removed", stats.put, stats.removed))
     }
 
     fn recreate_layer(&mut self, wanted: &LayerName) -> Result<()> {

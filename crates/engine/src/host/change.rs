@@ -8,8 +8,8 @@ use thinroot_core::name::{ImageId, LayerName, VolumeName};
 use thinroot_core::plan::update::{self, Planned};
 use thinroot_core::plan::{Need, Plan, Refusal, Step, retire, rollback};
 
+use super::Host;
 use super::preview::{UpdateOptions, request};
-use super::{Host, seed};
 use crate::boot::KernelFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, Report};
@@ -75,7 +75,7 @@ impl<'a> Change<'a> {
         drop(old);
         need.boot_bytes = 0;
         let request = request(image, options, need);
-        match update::add_base(&inventory, &request, seed()?).map_err(|r| self.host.refuse(&attempted, r))? {
+        match update::add_base(&inventory, &request, self.host.seed()?).map_err(|r| self.host.refuse(&attempted, r))? {
             Planned::Nothing(_) => Ok(None),
             Planned::Plan(plan) => execute::execute(self.host, plan, Some(image), reporter).map(Some),
         }
@@ -94,7 +94,7 @@ impl<'a> Change<'a> {
             Some(base) => Need { boot_bytes: self.host.boot_need(base)?, ..Need::default() },
             None => Need::default(),
         };
-        let plan = update::fork(&inventory, &wanted.origin, &kernel, need, seed()?);
+        let plan = update::fork(&inventory, &wanted.origin, &kernel, need, self.host.seed()?);
         execute::execute(self.host, plan.map_err(|r| self.host.refuse(&attempted, r))?, None, reporter)
     }
 
@@ -106,7 +106,7 @@ impl<'a> Change<'a> {
 
     /// Plans and arms another layer.
     pub fn rollback(&self, to: Option<&LayerName>, reporter: &dyn Reporter) -> Result<Report> {
-        let plan = rollback::rollback(&self.host.inventory()?, to, seed()?);
+        let plan = rollback::rollback(&self.host.inventory()?, to, self.host.seed()?);
         execute::execute(self.host, plan.map_err(|r| self.host.refuse("roll back", r))?, None, reporter)
     }
 
@@ -227,9 +227,9 @@ impl Host {
     pub fn plan_retire(&self, target: &RetireTarget) -> Result<Option<Plan>> {
         let inventory = self.inventory()?;
         let planned = match target {
-            RetireTarget::Layer(layer) => retire::layer(&inventory, layer, seed()?).map(Some),
-            RetireTarget::Base(base) => retire::base(&inventory, base, seed()?).map(Some),
-            RetireTarget::Surplus { keep } => retire::prune(&inventory, *keep, seed()?),
+            RetireTarget::Layer(layer) => retire::layer(&inventory, layer, self.seed()?).map(Some),
+            RetireTarget::Base(base) => retire::base(&inventory, base, self.seed()?).map(Some),
+            RetireTarget::Surplus { keep } => retire::prune(&inventory, *keep, self.seed()?),
         };
         planned.map_err(|refusal| self.refuse("remove", refusal))
     }

@@ -7,7 +7,7 @@ use thinroot_core::journal::StepState;
 use thinroot_core::manifest::Digest;
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::{Plan, PlanId, Purpose, Step};
-use thinroot_core::state::StatePlan;
+use thinroot_core::state::{EditPlan, StatePlan};
 
 use super::Host;
 use crate::error::{Error, Result};
@@ -70,6 +70,19 @@ impl Host {
             Some(layer) => self.carried_into(&layer)?.into_iter().next().filter(|carried| carried.layer == layer),
             None => None,
         })
+    }
+
+    /// What persons edited in a layer since it was made, the oldest first. What was abandoned is not among it.
+    pub fn edited(&self, layer: &LayerName) -> Result<Vec<(PlanId, EditPlan)>> {
+        let mut found = Vec::new();
+        for journal in self.records.journals()? {
+            let done = journal.steps.iter().all(|state| *state == StepState::Done);
+            if journal.plan.purpose == Purpose::EditState && done {
+                let edits = self.records.edits(&journal.plan.id)?.filter(|edits| edits.layer == *layer);
+                found.extend(edits.map(|edits| (journal.plan.id.clone(), edits)));
+            }
+        }
+        Ok(found)
     }
 
     /// Where the image of a layer's base was read from, as it was written then; of the booted layer without a name,

@@ -9,7 +9,7 @@ use thinroot_core::plan::Need;
 use thinroot_core::plan::update::{self, Arm, Downgrade, Planned, Request};
 use thinroot_core::state::StatePlan;
 
-use super::{Host, seed};
+use super::Host;
 use crate::boot::KernelFile;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Reporter};
@@ -58,8 +58,8 @@ impl Host {
         let mut need = self.need(old.as_ref(), image)?;
         drop(old);
         // First without the state: wrong updates are refused before the layer is walked.
-        let planned =
-            update::update(&inventory, &request, seed()?).map_err(|refusal| self.refuse("plan the update", refusal))?;
+        let planned = update::update(&inventory, &request, self.seed()?)
+            .map_err(|refusal| self.refuse("plan the update", refusal))?;
         if let Planned::Nothing(_) = planned {
             return Ok(Preview { planned, state: None, need });
         }
@@ -71,8 +71,8 @@ impl Host {
         need.pool_bytes += carried;
         need.records_bytes += state.kept_bytes();
         request.need = need;
-        let planned =
-            update::update(&inventory, &request, seed()?).map_err(|refusal| self.refuse("plan the update", refusal))?;
+        let planned = update::update(&inventory, &request, self.seed()?)
+            .map_err(|refusal| self.refuse("plan the update", refusal))?;
         Ok(Preview { planned, state: Some(state), need })
     }
 

@@ -5,10 +5,11 @@
 //! files and links, metadata after content, times of directories last. Applying twice changes nothing.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use thinroot_core::manifest::{Entry, Kind};
+use thinroot_core::manifest::{Digest, Entry, Kind};
 use thinroot_core::path::TreePath;
 use thinroot_core::state::{Action, Content, Decision, Kept, Side, StatePlan};
 
@@ -62,14 +63,23 @@ pub fn apply(plan: &StatePlan, roots: Roots<'_>, kept: &BlobStore) -> Result<App
         let why = stops.map_or_else(String::new, |d| format!("{}: {}", d.path, d.reason));
         return Err(Error::refused("carry state to the new layer", why).mend("thinroot state conflicts"));
     }
-    let mut applier = Applier {
-        frozen: RootContents::open(roots.frozen)?,
-        base: roots.base.map(RootContents::open).transpose()?,
-        place: Place::open(roots.layer, false)?,
-        blobs: kept,
-        links: links(plan),
-        stats: ApplyStats::default(),
-    };
+    let base = roots.base.map(RootContents::open).transpose()?;
+    carry_out(plan, RootContents::open(roots.frozen)?, base, Place::open(roots.layer, false)?, kept)
+}
+
+/// Carries out edits of a layer that may be running; every content is among the kept ones.
+pub fn edit(plan: &StatePlan, layer: &Path, kept: &BlobStore) -> Result<ApplyStats> {
+    carry_out(plan, RootContents::open(layer)?, None, Place::open(layer, true)?, kept)
+}
+
+fn carry_out(
+    plan: &StatePlan,
+    frozen: RootContents,
+    base: Option<RootContents>,
+    place: Place,
+    blobs: &BlobStore,
+) -> Result<ApplyStats> {
+    let mut applier = Applier { frozen, base, place, blobs, links: links(plan), stats: ApplyStats::default() };
     for decision in &plan.decisions {
         applier.keep(decision)?;
     }
@@ -103,8 +113,8 @@ fn stage(entry: &Entry, content: &Content) -> Stage {
     match content {
         Content::Vendor { .. } => Stage::Metadata,
         Content::LinkTo { .. } => Stage::Links,
-        Content::Local if entry.kind == Kind::Directory => Stage::Directories,
-        Content::Local | Content::Merged { .. } => Stage::Leaves,
+        Content::Local | Content::Kept if entry.kind == Kind::Directory => Stage::Directories,
+        Content::Local | Content::Kept | Content::Merged { .. } => Stage::Leaves,
     }
 }
 
@@ -152,7 +162,7 @@ impl Applier<'_> {
     }
 
     /// The old base's content: from the old base, or from the new one where that has the same.
-    fn original(&self, path: &TreePath, kept: &Kept) -> Result<Option<std::fs::File>> {
+    fn original(&self, path: &TreePath, kept: &Kept) -> Result<Option<File>> {
         if let Some(base) = &self.base {
             return base.required(path).map(Some);
         }
@@ -185,13 +195,17 @@ impl Applier<'_> {
         }
         fault::point("state: before a path")?;
         match content {
-            Content::Local | Content::Merged { .. } if directory_metadata => self.place.align(entry)?,
-            Content::Local if entry.kind == Kind::Directory => self.place.directory(&entry.path)?,
+            Content::Local | Content::Kept | Content::Merged { .. } if directory_metadata => self.place.align(entry)?,
+            Content::Local | Content::Kept if entry.kind == Kind::Directory => self.place.directory(&entry.path)?,
             Content::Local if matches!(entry.kind, Kind::File { .. }) => {
                 let mut file = self.frozen.required(&decision.path)?;
                 self.leaf(entry, &mut file)?;
             }
-            Content::Local => self.leaf(entry, &mut std::io::empty())?,
+            Content::Kept if let Some(digest) = entry.kind.digest() => {
+                let mut file = self.blob(&digest, &decision.path)?;
+                self.leaf(entry, &mut file)?;
+            }
+            Content::Local | Content::Kept => self.leaf(entry, &mut std::io::empty())?,
             Content::Merged { text } => self.leaf(entry, &mut text.as_slice())?,
             Content::LinkTo { path } => self.place.link(path, &entry.path)?,
             Content::Vendor { detach: true } => self.place.detach(entry)?,
@@ -201,6 +215,11 @@ impl Applier<'_> {
             self.stats.put += 1;
         }
         fault::point("state: path put")
+    }
+
+    fn blob(&self, digest: &Digest, path: &TreePath) -> Result<File> {
+        let missing = || Error::damaged(format!("write {path}"), format!("its content {digest} is no longer kept"));
+        self.blobs.open(digest)?.ok_or_else(missing)
     }
 
     fn leaf(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {

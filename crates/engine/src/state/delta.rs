@@ -155,19 +155,7 @@ impl<'a> Finder<'a> {
     }
 
     fn entry(&mut self, walked: &Walked, open: OpenFile<'_>, hardlink: Option<TreePath>) -> Result<Entry> {
-        let kind = match &walked.kind {
-            WalkedKind::Directory => Kind::Directory,
-            WalkedKind::File { sparse, .. } => {
-                let (digest, size) = self.hash(walked, open)?;
-                Kind::File { size, digest, sparse: *sparse }
-            }
-            WalkedKind::Symlink { target } => Kind::Symlink { target: target.clone() },
-            WalkedKind::Fifo => Kind::Fifo,
-            WalkedKind::Char { major, minor } => Kind::Char { major: *major, minor: *minor },
-            WalkedKind::Block { major, minor } => Kind::Block { major: *major, minor: *minor },
-            WalkedKind::Socket => Kind::Socket,
-        };
-        Ok(Entry { path: walked.path.clone(), kind, meta: walked.meta.clone(), hardlink })
+        entry_of(walked, hardlink, || self.hash(walked, open))
     }
 
     fn hash(&mut self, walked: &Walked, open: OpenFile<'_>) -> Result<(Digest, u64)> {
@@ -195,6 +183,27 @@ impl<'a> Finder<'a> {
         }
         (self.delta, self.stats)
     }
+}
+
+/// What was walked as an entry; `hash` is asked for digest and length of a file.
+pub(super) fn entry_of(
+    walked: &Walked,
+    hardlink: Option<TreePath>,
+    hash: impl FnOnce() -> Result<(Digest, u64)>,
+) -> Result<Entry> {
+    let kind = match &walked.kind {
+        WalkedKind::Directory => Kind::Directory,
+        WalkedKind::File { sparse, .. } => {
+            let (digest, size) = hash()?;
+            Kind::File { size, digest, sparse: *sparse }
+        }
+        WalkedKind::Symlink { target } => Kind::Symlink { target: target.clone() },
+        WalkedKind::Fifo => Kind::Fifo,
+        WalkedKind::Char { major, minor } => Kind::Char { major: *major, minor: *minor },
+        WalkedKind::Block { major, minor } => Kind::Block { major: *major, minor: *minor },
+        WalkedKind::Socket => Kind::Socket,
+    };
+    Ok(Entry { path: walked.path.clone(), kind, meta: walked.meta.clone(), hardlink })
 }
 
 /// Whether nothing changed that counts: never a time, never holes, never how many names there are.

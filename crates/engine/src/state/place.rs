@@ -199,13 +199,11 @@ impl Place {
         if self.look(&entry.path)?.is_none_or(|found| found.nlink() < 2) {
             return self.align(entry);
         }
-        match entry.kind {
-            Kind::File { .. } => {
-                let mut content = self.present.required(&entry.path)?;
-                self.replace(entry, &mut content)
-            }
-            _ => self.replace(entry, &mut std::io::empty()),
+        if let Kind::File { .. } = entry.kind {
+            let mut content = self.present.required(&entry.path)?;
+            return self.replace(entry, &mut content);
         }
+        self.replace(entry, &mut std::io::empty())
     }
 
     /// Sets owner, mode, attributes and time.

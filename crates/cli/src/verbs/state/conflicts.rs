@@ -1,5 +1,7 @@
 //! `state conflicts`: what the update that made a layer could not merge.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::PlanId;
@@ -48,10 +50,16 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
         let body = Body { plan: None, layer: None, conflicts: &[] };
         return Ok(Answer::new(Exit::Done, "no update has carried any state yet\n", "state_conflicts", &body));
     };
-    last.state.decisions.retain(|decision| decision.level == Level::Conflict);
+    let open: BTreeSet<String> = host.open_decisions(&last)?.iter().map(|decision| decision.id.clone()).collect();
+    let all = last.state.decisions.iter().filter(|decision| decision.level == Level::Conflict).count();
+    last.state.decisions.retain(|decision| decision.level == Level::Conflict && open.contains(&decision.id));
     last.state.notes.clear();
     let conflicts = &last.state.decisions;
-    let mut text = format!("{} in {} (plan {})\n", count(conflicts.len(), "conflict"), last.layer, last.plan);
+    let resolved = match all - conflicts.len() {
+        0 => String::new(),
+        resolved => format!(", {resolved} resolved"),
+    };
+    let mut text = format!("{} in {}{resolved} (plan {})\n", count(conflicts.len(), "conflict"), last.layer, last.plan);
     text += &groups(&last.state, Extent::Full, |_| true);
     text += hint(&last.state);
     let exit = if conflicts.is_empty() { Exit::Done } else { Exit::Findings };

@@ -8,7 +8,7 @@ use thinroot_core::manifest::Entry;
 use thinroot_core::name::{ImageId, LayerName};
 use thinroot_core::path::TreePath;
 use thinroot_core::plan::PlanId;
-use thinroot_core::state::{Action, Content, Decision, Facet};
+use thinroot_core::state::{Action, Content, Decision, Edit, Facet};
 use thinroot_engine::error::Result;
 use thinroot_engine::host::{Carried, Comparison};
 
@@ -49,7 +49,16 @@ struct Body<'a> {
     rule: String,
     /// The oldest image since which it is different here; none where it is not.
     different_since: Option<&'a ImageId>,
+    /// What persons edited in this layer, the oldest first.
+    edits: Vec<Edited<'a>>,
     history: Vec<Past<'a>>,
+}
+
+/// One edit of a person.
+#[derive(Serialize)]
+struct Edited<'a> {
+    plan: &'a PlanId,
+    edit: &'a Edit,
 }
 
 /// What one update decided.
@@ -68,8 +77,11 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let host = session.host(Mounts::Private)?;
     let layer = host.present_layer(args.layer.as_ref())?;
     let carried = host.carried_into(&layer)?;
+    let edits = host.edited(&layer)?;
     let comparison = host.compare(&layer, &session.story)?;
-    let body = body(&path, &comparison, &carried, host.policy().rule(&path).to_string());
+    let mut body = body(&path, &comparison, &carried, host.policy().rule(&path).to_string());
+    let all = edits.iter().flat_map(|(plan, edits)| edits.edits.iter().map(move |edit| Edited { plan, edit }));
+    body.edits = all.filter(|edited| edited.edit.path == path).collect();
     let answer = Answer::new(Exit::Done, text(&body), "state_explain", &body);
     drop(body);
     comparison.finish()?;
@@ -106,6 +118,7 @@ fn body<'a>(path: &'a TreePath, of: &'a Comparison, carried: &'a [Carried], rule
         entry: local,
         rule,
         different_since,
+        edits: Vec::new(),
         history,
     }
 }
@@ -125,6 +138,7 @@ fn text(body: &Body<'_>) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{text}");
     };
+    let path_text = format!("{}:", body.path);
     line(format!("{} in {}", body.path, body.layer));
     let facets: Vec<String> = body.facets.iter().map(facet_word).collect();
     line(match body.is {
@@ -146,6 +160,10 @@ fn text(body: &Body<'_>) -> String {
         line(format!("  different from its image since {since}"));
     }
     line(format!("  rule: {}", body.rule));
+    for Edited { plan, edit } in &body.edits {
+        let what = edit.to_string();
+        line(format!("  edit (plan {plan}, of {}):{}", edit.of, what.strip_prefix(&path_text).unwrap_or(&what)));
+    }
     if body.history.is_empty() {
         line("  no update has decided over it".into());
     }

@@ -110,6 +110,7 @@ impl<'a> Planner<'a> {
             Class::Vendor => {
                 let reason = "changed here, but the image's by policy; the local version is kept aside";
                 let mut outcome = Outcome::new(Action::Leave, Level::Notice, reason);
+                outcome.local = c.local.map(|l| self.numbers.renumber(l, self.names));
                 outcome.kept.extend(keep(Side::Local, c.local));
                 Some(outcome)
             }
@@ -168,7 +169,7 @@ impl<'a> Planner<'a> {
             9 => self.local(c, Level::Conflict, "changed here, removed in the new image; kept"),
             12 => self.facets(c, "changed here"),
             14 => self.facets(c, "changed here and in the new image"),
-            15 => c.touched.then(|| retyped_by_vendor(c)).flatten(),
+            15 => c.touched.then(|| self.retyped_by_vendor(c)).flatten(),
             16 => self.retyped_here(c),
             17 => self.retyped_by_both(c),
             18 => {
@@ -215,6 +216,16 @@ impl<'a> Planner<'a> {
         Some(outcome)
     }
 
+    fn retyped_by_vendor(&mut self, c: Case<'_>) -> Option<Outcome> {
+        let (l, n) = (c.local?, c.vendor?);
+        let reason = format!("a {} in the new image; the {} changed here is set aside", n.kind.word(), l.kind.word());
+        let mut outcome = Outcome::new(Action::Leave, Level::Conflict, reason);
+        outcome.local = Some(self.numbers.renumber(l, self.names));
+        outcome.kept.extend(keep(Side::Local, c.local));
+        outcome.facets.push(FacetResult { facet: Facet::Type, from: Origin::Vendor, loser: Some(words(l)) });
+        Some(outcome)
+    }
+
     fn retyped_by_both(&mut self, c: Case<'_>) -> Option<Outcome> {
         let reason = "another type here than in the new image; a person must decide";
         let mut outcome = if is_dir(c.local) {
@@ -235,6 +246,8 @@ impl<'a> Planner<'a> {
         let mut entry =
             Entry { path: c.path.clone(), kind: n.kind.clone(), meta: meta.meta, hardlink: n.hardlink.clone() };
         let (content, from, loser) = self.content(c, base, l, n);
+        // What both sides changed and the result has from neither, or from the image.
+        let own = (from == Origin::Merged).then(|| Entry { kind: l.kind.clone(), ..entry.clone() });
         match &content {
             Content::Local => {
                 entry.kind = l.kind.clone();
@@ -246,12 +259,17 @@ impl<'a> Planner<'a> {
                 entry.meta.mtime = l.meta.mtime.max(n.meta.mtime);
                 entry.hardlink = None;
             }
-            Content::Vendor { .. } | Content::LinkTo { .. } => {}
+            Content::Vendor { .. } | Content::Kept | Content::LinkTo { .. } => {}
         }
         let unchanged = matches!(content, Content::Vendor { .. }) && entry.meta == n.meta;
         let action = if unchanged { Action::Leave } else { Action::Put { entry, content } };
         let mut outcome = Outcome::new(action, Level::Info, reason);
         outcome.facets = meta.results;
+        if let Some(mut own) = own.filter(|_| !matches!(&outcome.action, Action::Put { content: Content::Local, .. })) {
+            (own.meta.mtime, own.hardlink) = (l.meta.mtime, None);
+            outcome.local = Some(own);
+            outcome.kept.extend(keep(Side::Local, c.local));
+        }
         if from != Origin::Both {
             outcome.kept.extend(keep(Side::Vendor, c.vendor).filter(|_| loser.is_some()));
             outcome.facets.insert(0, FacetResult { facet: Facet::Content, from, loser });
@@ -323,15 +341,6 @@ fn deleted_and_changed(c: Case<'_>, class: Class) -> Outcome {
         Outcome::new(Action::Remove, Level::Conflict, "deleted here, changed in the new image; stays deleted");
     outcome.kept.extend(keep(Side::Vendor, c.vendor));
     outcome
-}
-
-fn retyped_by_vendor(c: Case<'_>) -> Option<Outcome> {
-    let (l, n) = (c.local?, c.vendor?);
-    let reason = format!("a {} in the new image; the {} changed here is set aside", n.kind.word(), l.kind.word());
-    let mut outcome = Outcome::new(Action::Leave, Level::Conflict, reason);
-    outcome.kept.extend(keep(Side::Local, c.local));
-    outcome.facets.push(FacetResult { facet: Facet::Type, from: Origin::Vendor, loser: Some(words(l)) });
-    Some(outcome)
 }
 
 impl Outcome {
