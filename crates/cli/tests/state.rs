@@ -7,6 +7,10 @@ use thinroot_testkit::bench::Bench;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_thinroot");
 
+fn strings(value: &serde_json::Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect()
+}
+
 fn with_layer() -> Bench {
     Bench::with_layer(PROGRAM)
 }
@@ -185,5 +189,114 @@ fn conflicts_are_resolved_and_everything_is_undone() {
     assert_eq!(bench.run("state undo --all --force").code, 0);
     assert_eq!(bench.run(&format!("state diff --layer {layer}")).stdout, "node-2-0+1 against node-2-0: 0 changes\n");
     assert_eq!(bench.run("state undo --all").code, 3);
+    assert_eq!(bench.run("check").stdout, "healthy\n");
+}
+
+/// An admin adds people, the image adds a service: both are there, each with its own, and nothing of it is a conflict.
+#[test]
+fn accounts_are_merged_as_one_set() {
+    let bench = Bench::new(PROGRAM);
+    let accounts = |root: &std::path::Path, more: [&str; 4]| {
+        let [passwd, group, shadow, gshadow] = more;
+        let base = [
+            ("passwd", "root:x:0:0::/root:/bin/sh\nmail:x:8:8::/:/bin/sh\n", passwd),
+            ("group", "root:x:0:\nmail:x:8:\nadm:x:4:\n", group),
+            ("shadow", "root:*:1::::::\nmail:*:1::::::\n", shadow),
+            ("gshadow", "root:*::\nmail:*::\nadm:*::\n", gshadow),
+        ];
+        for (name, text, more) in base {
+            fs::write(root.join("etc").join(name), format!("{text}{more}")).unwrap();
+        }
+    };
+    let image = bench.image_with(1, "", |root| accounts(root, [""; 4]));
+    for line in ["init", &format!("base add {image} --size 160M"), "layer fork node-1-0"] {
+        assert_eq!(bench.run(line).code, 0, "{line}");
+    }
+    let script = "echo anna:x:1000:1000:Anna:/home/anna:/bin/sh >> /etc/passwd; echo anna:x:1000: >> /etc/group
+        echo 'anna:$y$hers:19500:0:99999:7:::' >> /etc/shadow; echo 'anna:!::' >> /etc/gshadow
+        busybox sed -i 's/^adm:x:4:/&anna/' /etc/group; busybox sed -i 's/^root:[*]/root:$y$ours/' /etc/shadow
+        busybox mkdir -p /home/anna; echo hers > /home/anna/notes; busybox chown -R 1000:1000 /home/anna";
+    assert_eq!(bench.edit("node-1-0+1", script).code, 0);
+    let image = bench.image_with(2, "", |root| {
+        let more = ["chrony:x:102:102::/:/bin/false\n", "chrony:x:102:\n", "chrony:$y$known:1::::::\n", "chrony:!::\n"];
+        accounts(root, more);
+    });
+    let (code, update) = bench.json(&format!("update {image}"));
+    let findings = strings(&update["report"]["findings"]);
+    assert_eq!(
+        (code, findings.as_slice()),
+        (4, ["account chrony is new and locked: passwords are not taken from images"].as_slice())
+    );
+    let read = |path: &str| bench.edit("node-2-0+1", &format!("busybox cat {path}")).stdout;
+    assert!(
+        read("/etc/passwd").ends_with("chrony:x:102:102::/:/bin/false\nanna:x:1000:1000:Anna:/home/anna:/bin/sh\n")
+    );
+    assert_eq!(read("/etc/group"), "root:x:0:\nmail:x:8:\nadm:x:4:anna\nchrony:x:102:\nanna:x:1000:\n");
+    let shadow = read("/etc/shadow");
+    assert_eq!(shadow, "root:$y$ours:1::::::\nmail:*:1::::::\nchrony:!*:1::::::\nanna:$y$hers:19500:0:99999:7:::\n");
+    assert_eq!(bench.edit("node-2-0+1", "busybox stat -c %u:%g /home/anna/notes").stdout, "1000:1000\n");
+    let (_, shown) = bench.json("state show");
+    let (_, planned) = bench.json(&format!("state plan {image} --from node-1-0+1"));
+    for said in [&update, &shown, &planned].map(ToString::to_string) {
+        assert!(!said.contains("$y$") && said.contains("etc/shadow"), "a password is told: {said}");
+    }
+    // One of them undone is all of them undone.
+    let (code, undone) = bench.json("state undo /etc/passwd");
+    assert_eq!(code, 0, "{undone}");
+    let paths: Vec<&str> =
+        undone["edits"].as_array().unwrap().iter().map(|edit| edit["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["etc/group", "etc/gshadow", "etc/passwd", "etc/shadow"]);
+    assert!(!read("/etc/passwd").contains("anna"));
+}
+
+/// A service of the image has the number of a service here: its files come with another, here and in every update after.
+#[test]
+fn numbers_never_move() {
+    let bench = Bench::new(PROGRAM);
+    let service = |root: &std::path::Path, name: &str, id: u32| {
+        let etc = root.join("etc");
+        for (file, line) in [("passwd", format!("{name}:x:{id}:{id}::/:/x\n")), ("group", format!("{name}:x:{id}:\n"))]
+        {
+            fs::write(etc.join(file), fs::read_to_string(etc.join(file)).unwrap() + &line).unwrap();
+        }
+        fs::write(root.join("srv-data"), name).unwrap();
+        std::os::unix::fs::chown(root.join("srv-data"), Some(id), Some(id)).unwrap();
+        let acl = [&[2u8, 0, 0, 0][..], &[1, 0, 6, 0, 255, 255, 255, 255], &[2, 0, 4, 0], &id.to_le_bytes()].concat();
+        let acl = [&acl[..], &[4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255]].concat();
+        let acl = [&acl[..], &[32, 0, 0, 0, 255, 255, 255, 255]].concat();
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::lsetxattr(root.join("srv-data"), "system.posix_acl_access", &acl, flags).unwrap();
+    };
+    let first = bench.image_with(1, "", |_| {});
+    for line in ["init", &format!("base add {first} --size 160M"), "layer fork node-1-0"] {
+        assert_eq!(bench.run(line).code, 0, "{line}");
+    }
+    let script = "echo local:x:977:977::/:/x >> /etc/passwd; echo local:x:977: >> /etc/group
+        echo mine > /etc/mine; busybox chown 977:977 /etc/mine";
+    assert_eq!(bench.edit("node-1-0+1", script).code, 0);
+    let looks = |layer: &str| {
+        let script = "busybox stat -c %u:%g /srv-data /etc/mine; busybox grep -v root /etc/passwd";
+        bench.edit(layer, script).stdout
+    };
+    let image = bench.image_with(2, "", |root| service(root, "svc", 977));
+    assert_eq!(bench.run(&format!("update {image}")).code, 0);
+    let wanted = "999:999\n977:977\nmail:x:8:8::/:/bin/sh\nsvc:x:999:999::/:/x\nlocal:x:977:977::/:/x\n";
+    assert_eq!(looks("node-2-0+1"), wanted);
+    let mounted = bench.path("look");
+    fs::create_dir(&mounted).unwrap();
+    assert_eq!(bench.run("base verify node-2-0").code, 0);
+    assert_eq!(bench.run(&format!("update {image}")).stdout.split(':').next(), Some("nothing to do"));
+    assert_eq!(bench.run("bless node-2-0+1").code, 0);
+    // The image gives its service another number, and the old one to a new service.
+    let image = bench.image_with(3, "", |root| {
+        service(root, "svc", 500);
+        let etc = root.join("etc");
+        fs::write(etc.join("passwd"), fs::read_to_string(etc.join("passwd")).unwrap() + "new:x:999:500::/:/x\n")
+            .unwrap();
+    });
+    assert_eq!(bench.run(&format!("update {image}")).code, 0);
+    let wanted =
+        "999:999\n977:977\nmail:x:8:8::/:/bin/sh\nsvc:x:999:999::/:/x\nnew:x:998:999::/:/x\nlocal:x:977:977::/:/x\n";
+    assert_eq!(looks("node-3-0+1"), wanted);
     assert_eq!(bench.run("check").stdout, "healthy\n");
 }

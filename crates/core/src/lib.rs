@@ -9,8 +9,10 @@
 //! host looks like), [`boot`] (what starts it, and what may go), [`audit`] (what must hold).
 //! host looks like), [`state`] (what a layer keeps when its image changes).
 
+pub mod accounts;
 pub mod audit;
 pub mod boot;
+pub mod ids;
 pub mod image;
 pub mod inventory;
 pub mod journal;

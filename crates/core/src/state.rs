@@ -24,7 +24,7 @@ pub mod plan;
 pub mod policy;
 pub mod text;
 
-pub use decide::{plan, texts_to_merge};
+pub use decide::{accounts_to_merge, plan, texts_to_merge};
 pub use edit::{Choice, Edit, EditPlan};
 pub use plan::{Action, Content, Decision, Facet, FacetResult, Kept, Level, Origin, Side, StatePlan, TextMerge};
 pub use policy::{Class, Policy};

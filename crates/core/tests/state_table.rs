@@ -246,7 +246,10 @@ fn texts_that_both_changed_are_merged_or_the_loser_is_kept() {
     let merged = decide(clean(b"ln"));
     assert_eq!(apply(&merged, &n)[&path("etc/x")].0, tree("a=f:ln").get(&path("a")).unwrap().kind);
     let text = serde_json::to_string(&merged).unwrap();
-    assert_eq!(serde_json::from_str::<StatePlan>(&text).unwrap(), merged);
+    let mut read: StatePlan = serde_json::from_str(&text).unwrap();
+    assert_ne!(read, merged, "a merged text may be a secret and is not written down");
+    read.decisions[0].action = merged.decisions[0].action.clone();
+    assert_eq!(read, merged);
 }
 
 /// Facets of one file: base, layer, new, result; and the facets that lost.

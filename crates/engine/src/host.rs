@@ -9,6 +9,7 @@ mod compare;
 mod edit;
 mod examine;
 mod history;
+mod numbers;
 mod place;
 mod preview;
 mod status;

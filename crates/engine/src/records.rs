@@ -9,6 +9,7 @@
 //! +-- bases/BASE/image.json         what the image said of itself
 //! +-- decisions/PLAN.json           what was carried, merged, set aside, and why
 //! +-- edits/PLAN.json               what a person changed after an update: both ends of each path
+//! +-- ids.json                      who has and ever had which number; see thinroot_core::ids
 //! +-- blobs/                        originals and losers, by their SHA-256
 //! +-- pins                          volumes the admin pinned, one a line
 //! ```
@@ -21,6 +22,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use thinroot_core::ids::Ledger;
 use thinroot_core::image::ImageInfo;
 use thinroot_core::journal::{Event, Journal, event_line, head_line};
 use thinroot_core::manifest::{Digest, Manifest, format};
@@ -179,6 +181,24 @@ impl Records {
     /// Forgets the decisions of a plan that was undone.
     pub fn forget_decisions(&self, plan: &PlanId) -> Result<()> {
         durable::remove(&self.root.join("decisions").join(format!("{plan}.json"))).map(|_| ())
+    }
+
+    /// Who has which number; none where no base was written yet, or by a version without it.
+    pub fn ledger(&self) -> Result<Option<Ledger>> {
+        let path = self.root.join("ids.json");
+        let Some(json) = read_if_there(&path)? else { return Ok(None) };
+        let damaged = |why: String| Error::damaged(format!("read {}", path.display()), why);
+        let ledger: Ledger = serde_json::from_slice(&json).map_err(|e| damaged(e.to_string()))?;
+        match ledger.is_known() {
+            true => Ok(Some(ledger)),
+            false => Err(damaged("it was written by a newer version of thinroot".into())),
+        }
+    }
+
+    /// Keeps who has which number.
+    pub fn put_ledger(&self, ledger: &Ledger) -> Result<()> {
+        let json = serde_json::to_vec_pretty(ledger).expect("a ledger always serialises");
+        durable::write(&self.root.join("ids.json"), &json, 0o600)
     }
 
     fn edits_path(&self, plan: &PlanId) -> PathBuf {

@@ -9,6 +9,7 @@ mod directory;
 mod draft;
 mod filesystem;
 pub mod limits;
+mod localise;
 mod oci;
 mod open;
 mod reference;
@@ -25,6 +26,7 @@ use thinroot_core::name::ImageId;
 use thinroot_core::path::TreePath;
 
 pub use self::directory::{manifest_of_tree, tree_contents};
+pub(crate) use self::localise::localise;
 pub use self::reference::ImageRef;
 use crate::error::Result;
 

@@ -14,7 +14,7 @@ mod texts;
 
 pub use self::apply::{ApplyStats, Roots, apply, edit};
 pub use self::blobs::BlobStore;
-pub use self::delta::{DeltaStats, delta};
+pub use self::delta::{DeltaStats, accounts_of, delta};
 pub use self::entries::entries_at;
 pub use self::source::RootContents;
-pub use self::texts::{Texts, merge_texts, read_texts};
+pub use self::texts::{Texts, merge_accounts, merge_texts, present_texts, read_texts};

@@ -15,7 +15,9 @@ use thinroot_engine::base::write;
 use thinroot_engine::error::{ErrorKind, Result};
 use thinroot_engine::fault;
 use thinroot_engine::progress::Silent;
-use thinroot_engine::state::{ApplyStats, BlobStore, RootContents, Roots, apply, delta, merge_texts, read_texts};
+use thinroot_engine::state::{
+    ApplyStats, BlobStore, RootContents, Roots, apply, delta, merge_texts, present_texts, read_texts,
+};
 use thinroot_testkit::trees::{CAPABILITY, Tree, TreeBuilder, acl, grow, meta, observe, path, with_xattr};
 use thinroot_testkit::volume::LoopVolume;
 
@@ -52,10 +54,10 @@ impl<'a> Host<'a> {
         let (b, n) = (&self.base.manifest, &self.new.manifest);
         let (delta, _) = delta(&self.at("frozen"), b, None, &self.policy, &Silent).unwrap();
         let wanted = texts_to_merge(b, &delta, n, &self.policy);
-        let read = |name: &str, manifest| {
-            read_texts(&wanted, manifest, &mut RootContents::open(&self.at(name)).unwrap()).unwrap()
-        };
-        let merged = merge_texts(&read("base", Some(b)), &read("frozen", None), &read("layer", Some(n)));
+        let open = |name: &str| RootContents::open(&self.at(name)).unwrap();
+        let read = |name: &str, manifest| read_texts(&wanted, manifest, &mut open(name)).unwrap();
+        let local = present_texts(&wanted, &open("frozen")).unwrap();
+        let merged = merge_texts(&read("base", b), &local, &read("layer", n));
         plan(b, &delta, n, &self.policy, &merged)
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -53,12 +53,18 @@ impl Bench {
 
     /// A tiny bootable image with busybox; its /etc/conf begins with `first`.
     pub fn image(&self, version: u32, first: &str) -> String {
+        self.image_with(version, first, |_| {})
+    }
+
+    /// The same with something more done to its tree.
+    pub fn image_with(&self, version: u32, first: &str, more: impl FnOnce(&Path)) -> String {
         let root = self.path(&format!("tree-{version}"));
         images::bootable_tree(&root, &format!("{version}-0"));
         fs::create_dir_all(root.join("bin")).expect("it works");
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("it works");
         std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("it works");
         fs::write(root.join("etc/conf"), format!("first={first}\na\nb\nc\nd\nlast=\n")).expect("it works");
+        more(&root);
         let tar = self.path(&format!("node-{version}.tar"));
         images::gnu_tar(&root, &tar, &[]);
         format!("tar:{}", tar.display())

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::facets::{Names, Numbers};
 use super::plan::{Action, Content, Decision, Level, StatePlan, TextMerge};
-use super::policy::{Class, Policy, Rule, Treatment};
+use super::policy::{Class, Format, Policy, Rule, Treatment};
 use super::text::MAX_TEXT_BYTES;
 use super::{Change, Delta, links};
 use crate::manifest::{Entry, Kind, Manifest};
@@ -21,9 +21,30 @@ pub fn texts_to_merge(base: &Manifest, delta: &Delta, new: &Manifest, policy: &P
     let wanted = |path: &TreePath, change: &Change| {
         let three = (base.get(path), change.entry(), new.get(path));
         let (Some(b), Some(l), Some(n)) = three else { return false };
-        merges(policy.rule(path)) && rows::is_text_candidate(&b.kind, &l.kind, &n.kind, MAX_TEXT_BYTES)
+        merges(policy.rule(path))
+            && !is_of_accounts(path, policy)
+            && rows::is_text_candidate(&b.kind, &l.kind, &n.kind, MAX_TEXT_BYTES)
     };
     delta.changes.iter().filter(|(path, change)| wanted(path, change)).map(|(path, _)| path.clone()).collect()
+}
+
+/// The account files to read from all three trees, because they are merged as one set: those that the policy merges as
+/// such, where any of them differs anywhere; none where all are the same.
+pub fn accounts_to_merge(base: &Manifest, delta: &Delta, new: &Manifest, policy: &Policy) -> Vec<TreePath> {
+    let paths = crate::accounts::PATHS.map(|path| TreePath::parse(path.as_bytes()).expect("a constant path"));
+    let differs = |path: &TreePath| {
+        let content = |entry: Option<&Entry>| entry.and_then(|entry| entry.kind.digest());
+        delta.changes.contains_key(path) || content(base.get(path)) != content(new.get(path))
+    };
+    if !paths.iter().any(differs) || !paths.iter().all(|path| is_of_accounts(path, policy)) {
+        return Vec::new();
+    }
+    paths.into()
+}
+
+/// Whether a path is merged as one of the account files.
+fn is_of_accounts(path: &TreePath, policy: &Policy) -> bool {
+    policy.rule(path).treatment == Treatment::State(Class::Structured(Format::Accounts))
 }
 
 fn merges(rule: &Rule) -> bool {
@@ -96,7 +117,7 @@ impl<'a> Planner<'a> {
             policy,
             merged,
             names,
-            numbers: Numbers::of(new.accounts(), delta),
+            numbers: Numbers::of(new.accounts(), delta, merged),
             needed: HashSet::new(),
             decisions: Vec::new(),
             rows: BTreeMap::new(),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Delta;
-use super::plan::{Facet, FacetResult, Origin};
+use super::plan::{Facet, FacetResult, Origin, TextMerge};
 use crate::manifest::{Accounts, Entry, Kind, Meta, XattrValue};
 use crate::path::{TreePath, escape};
 
@@ -48,20 +48,23 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    pub fn of(vendor: &Accounts, delta: &Delta) -> Self {
+    /// Of the accounts that the new layer will have: the merged ones where they were merged, else the image's.
+    pub fn of(vendor: &Accounts, delta: &Delta, merged: &BTreeMap<TreePath, TextMerge>) -> Self {
         // Of several numbers with one name the lowest is taken, as that is what the tools list first.
         let invert = |table: &BTreeMap<u32, String>| table.iter().rev().map(|(id, name)| (name.clone(), *id)).collect();
-        let arrives = |file: &str| {
+        let table = |file: &str, vendor: &BTreeMap<u32, String>| {
             let path = TreePath::parse(file.as_bytes()).expect("a constant path");
-            delta.changes.get(&path).is_some_and(|change| change.entry().is_some())
+            match merged.get(&path) {
+                Some(TextMerge::Merged { text, .. }) => (invert(&Accounts::parse_table(text)), false),
+                Some(TextMerge::Conflict | TextMerge::Binary) | None => {
+                    let arrives = delta.changes.get(&path).is_some_and(|change| change.entry().is_some());
+                    (invert(vendor), arrives)
+                }
+            }
         };
-        Numbers {
-            users: invert(&vendor.users),
-            groups: invert(&vendor.groups),
-            users_arrive: arrives("etc/passwd"),
-            groups_arrive: arrives("etc/group"),
-            unknown: BTreeSet::new(),
-        }
+        let (users, users_arrive) = table("etc/passwd", &vendor.users);
+        let (groups, groups_arrive) = table("etc/group", &vendor.groups);
+        Numbers { users, groups, users_arrive, groups_arrive, unknown: BTreeSet::new() }
     }
 
     fn number(&mut self, what: &str, who: &Who, local: u32) -> u32 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Digest, Entry, Timestamp, XattrName};
-use crate::path::{TreePath, escape, unescape};
+use crate::path::TreePath;
 
 /// What the engine found when it merged one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,8 +133,8 @@ pub enum Content {
     Local,
     /// Written from here.
     Merged {
-        /// The text, escaped where it is not printable.
-        #[serde(with = "escaped")]
+        /// The text. Never part of a printed or recorded plan: it may be a secret, and its digest is in the entry.
+        #[serde(skip)]
         text: Vec<u8>,
     },
     /// Written from the blob with the digest of the entry (for files), or made as the entry says (for everything else).
@@ -242,18 +242,5 @@ impl StatePlan {
 impl std::fmt::Display for Decision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.path, self.reason)
-    }
-}
-
-mod escaped {
-    use super::{escape, unescape};
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(raw: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&escape(raw))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-        unescape(&String::deserialize(d)?).ok_or_else(|| de::Error::custom("bad escape in a text"))
     }
 }

@@ -156,7 +156,7 @@ const BOOT: &str = "kernels and boot entries belong to the image; changes in /bo
 
 /// The built-in table: path, reach, treatment, note.
 const BUILT_IN: &[(&str, Reach, Treatment, &str)] = {
-    use Class::{Carry, Derived, Identity, Merge};
+    use Class::{Carry, Derived, Identity, Merge, Structured};
     use Reach::{Exact, Prefix, Tree};
     use Treatment::{Ignored, NotCarried, State};
     &[
@@ -180,6 +180,13 @@ const BUILT_IN: &[(&str, Reach, Treatment, &str)] = {
         ("etc/nvme/hostid", Exact, State(Identity), ""),
         ("var/lib/dbus/machine-id", Exact, State(Identity), ""),
         ("var/lib/systemd/random-seed", Exact, State(Identity), ""),
+        // Who may log in: one set, merged by name.
+        ("etc/passwd", Exact, State(Structured(Format::Accounts)), ""),
+        ("etc/group", Exact, State(Structured(Format::Accounts)), ""),
+        ("etc/shadow", Exact, State(Structured(Format::Accounts)), ""),
+        ("etc/gshadow", Exact, State(Structured(Format::Accounts)), ""),
+        ("etc/subuid", Exact, State(Structured(Format::Accounts)), ""),
+        ("etc/subgid", Exact, State(Structured(Format::Accounts)), ""),
         // Generated from other files.
         ("etc/ld.so.cache", Exact, State(Derived), ""),
         ("etc/udev/hwdb.bin", Exact, State(Derived), ""),

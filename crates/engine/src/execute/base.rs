@@ -61,6 +61,8 @@ impl Execution<'_> {
             return Err(Error::refused(format!("write base {base}"), "the image is not the one that was planned")
                 .mend("'thinroot abandon', then update again"));
         }
+        // Before the first file bears a number of it.
+        host.learn_numbers(image.manifest.accounts())?;
         let mounted = host.store.mount(&base.volume(), Access::WriteBase)?;
         let Image { manifest, source, .. } = image;
         let mut watched = Watched { inner: source.as_mut(), store: host.store.as_ref(), since_look: 0 };

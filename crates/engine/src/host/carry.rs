@@ -5,6 +5,7 @@ use std::path::Path;
 use thinroot_core::inventory::Phase;
 use thinroot_core::manifest::Manifest;
 use thinroot_core::name::{ImageId, LayerName};
+use thinroot_core::path::TreePath;
 use thinroot_core::state::{self, Delta, StatePlan};
 
 use super::Host;
@@ -13,7 +14,7 @@ use crate::error::Result;
 use crate::progress::Reporter;
 use crate::records::Part;
 use crate::source::Contents;
-use crate::state::{RootContents, Texts, delta, merge_texts, read_texts};
+use crate::state::{RootContents, Texts, delta, merge_accounts, merge_texts, present_texts, read_texts};
 use crate::store::{Access, Mounted};
 
 impl Host {
@@ -28,20 +29,26 @@ impl Host {
     ) -> Result<(Delta, StatePlan)> {
         let base = self.manifest(from.base())?;
         let changes = self.delta(from, root, &base, reporter)?;
-        let wanted = state::texts_to_merge(&base, &changes, new, &self.policy);
+        let texts = state::texts_to_merge(&base, &changes, new, &self.policy);
+        let set = state::accounts_to_merge(&base, &changes, new, &self.policy);
+        let wanted: Vec<TreePath> = texts.iter().chain(&set).cloned().collect();
+        let mut notes = Vec::new();
         let merged = if wanted.is_empty() {
             Default::default()
         } else {
             let old = self.mount_base(from.base())?;
             let originals = match &old {
-                Some(old) => read_texts(&wanted, Some(&base), &mut RootContents::open(old.path())?)?,
+                Some(old) => read_texts(&wanted, &base, &mut RootContents::open(old.path())?)?,
                 None => Texts::new(),
             };
-            let local = read_texts(&wanted, None, &mut RootContents::open(root)?)?;
-            let vendor = read_texts(&wanted, Some(new), new_contents)?;
-            merge_texts(&originals, &local, &vendor)
+            let local = present_texts(&wanted, &RootContents::open(root)?)?;
+            let vendor = read_texts(&wanted, new, new_contents)?;
+            let mut merged = merge_texts(&originals, &local, &vendor);
+            notes = merge_accounts(&set, [&originals, &local, &vendor], &mut merged);
+            merged
         };
-        let plan = state::plan(&base, &changes, new, &self.policy, &merged);
+        let mut plan = state::plan(&base, &changes, new, &self.policy, &merged);
+        plan.notes.extend(notes);
         Ok((changes, plan))
     }
 

@@ -67,6 +67,7 @@ impl<'a> Change<'a> {
         reporter: &dyn Reporter,
     ) -> Result<Option<Report>> {
         let attempted = format!("add base {}", image.info.id);
+        self.host.localise(image, options.from.as_ref())?;
         let inventory = self.host.inventory()?;
         self.host.require_initrd(image)?;
         let ancestor = update::ancestor(&inventory, &image.info.id, options.fs, 0);
@@ -213,7 +214,8 @@ impl<'a> Change<'a> {
         info: &thinroot_core::image::ImageInfo,
         reopen: &mut dyn FnMut(&thinroot_core::image::ImageInfo) -> Result<Image>,
     ) -> Result<Image> {
-        let image = reopen(info)?;
+        let mut image = reopen(info)?;
+        self.host.localise(&mut image, None)?;
         if image.info.digest != info.digest {
             let why = format!("{} now holds another image than the one that was being installed", info.source);
             return Err(Error::refused("resume", why).mend("put the image back, or undo with 'thinroot abandon'"));

@@ -66,6 +66,12 @@ impl Host {
 
     /// What an image would make of the state of a layer, whether or not it is here already. Writes nothing.
     pub fn preview_state(&self, from: &LayerName, image: &mut Image, reporter: &dyn Reporter) -> Result<StatePlan> {
+        self.localise(image, Some(from))?;
+        self.state_in(from, image, reporter)
+    }
+
+    /// The same with an image that has this host's numbers.
+    pub(super) fn state_in(&self, from: &LayerName, image: &mut Image, reporter: &dyn Reporter) -> Result<StatePlan> {
         let mounted = self.look_into(from)?;
         let (_, plan) = self.plan_state(from, mounted.path(), &image.manifest, image.source.as_mut(), reporter)?;
         mounted.finish()?;
@@ -73,7 +79,7 @@ impl Host {
     }
 
     /// Mounts a layer for reading.
-    fn look_into(&self, layer: &LayerName) -> Result<Mounted> {
+    pub(super) fn look_into(&self, layer: &LayerName) -> Result<Mounted> {
         self.volume(&self.inventory()?, &layer.volume(), Role::Layer)?;
         // A layer whose machine lost power has an open journal. Looking must not write, so it is not replayed here.
         self.store.mount(&layer.volume(), Access::Inspect).map_err(|error| match error.mend {

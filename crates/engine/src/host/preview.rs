@@ -50,6 +50,7 @@ pub struct Preview {
 impl Host {
     /// Plans an update: reads the image's manifest, the source layer and the records; writes nothing.
     pub fn preview(&self, image: &mut Image, options: &UpdateOptions, reporter: &dyn Reporter) -> Result<Preview> {
+        self.localise(image, options.from.as_ref())?;
         let inventory = self.inventory()?;
         let mut request = request(image, options, Need::default());
         let from = update::source_layer(&inventory, &request).map_err(|r| self.refuse("plan the update", r))?;
@@ -65,7 +66,7 @@ impl Host {
         }
         self.require_initrd(image)?;
         reporter.event(Event::Begin { step: 0, text: format!("compare {from} with its base") });
-        let state = self.preview_state(&from, image, reporter)?;
+        let state = self.state_in(&from, image, reporter)?;
         reporter.event(Event::End { step: 0, text: String::new() });
         let carried = state.carried_bytes();
         need.pool_bytes += carried;

@@ -53,7 +53,7 @@ pub fn delta(
     let index = base.entries().iter().enumerate().map(|(i, entry)| (&entry.path, i)).collect();
     let known = Known { index, lineage };
     let mut finder = Finder::new(base, &known, policy, reporter);
-    finder.delta.accounts = accounts(&RootContents::open(root)?)?;
+    finder.delta.accounts = accounts_of(root)?;
     let mut judge = |path: &TreePath, ino, ctime| {
         if policy.ignores_tree(path) {
             Look::Nothing
@@ -67,7 +67,9 @@ pub fn delta(
     Ok(finder.finish())
 }
 
-fn accounts(root: &RootContents) -> Result<Accounts> {
+/// The accounts of a mounted tree.
+pub fn accounts_of(root: &Path) -> Result<Accounts> {
+    let root = RootContents::open(root)?;
     let table = |path: &[u8]| -> Result<BTreeMap<u32, String>> {
         let path = TreePath::parse(path).expect("a constant path");
         Ok(Accounts::parse_table(&root.small(&path, MAX_ACCOUNTS_BYTES)?.unwrap_or_default()))

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use sha2::{Digest as _, Sha256};
+use thinroot_core::accounts;
 use thinroot_core::manifest::{Digest, Manifest};
 use thinroot_core::path::TreePath;
 use thinroot_core::state::TextMerge;
 use thinroot_core::state::text::{MAX_TEXT_BYTES, Merge, is_binary, merge3};
 
+use super::source::RootContents;
 use crate::error::{IoContext, Result};
 use crate::source::Contents;
 use crate::tree::write::shown;
@@ -18,13 +20,14 @@ use crate::tree::write::shown;
 /// Texts of one tree by path; what is larger than a text may be is not among them.
 pub type Texts = BTreeMap<TreePath, Vec<u8>>;
 
-/// Reads texts of one tree. `manifest`, where there is one, tells which name holds the content of a hard link.
-pub fn read_texts(paths: &[TreePath], manifest: Option<&Manifest>, source: &mut dyn Contents) -> Result<Texts> {
+/// Reads those texts of a tree that its manifest has as files, which also tells which name holds the content of a hard
+/// link.
+pub fn read_texts(paths: &[TreePath], manifest: &Manifest, source: &mut dyn Contents) -> Result<Texts> {
     let holder = |path: &TreePath| {
-        let first = manifest.and_then(|m| m.get(path)).and_then(|entry| entry.hardlink.clone());
-        first.unwrap_or_else(|| path.clone())
+        let entry = manifest.get(path).filter(|entry| entry.kind.digest().is_some())?;
+        Some(entry.hardlink.clone().unwrap_or_else(|| path.clone()))
     };
-    let wanted: BTreeSet<TreePath> = paths.iter().map(holder).collect();
+    let wanted: BTreeSet<TreePath> = paths.iter().filter_map(holder).collect();
     let mut found = BTreeMap::new();
     if !wanted.is_empty() {
         source.contents(&wanted, &mut |path, content| {
@@ -34,8 +37,40 @@ pub fn read_texts(paths: &[TreePath], manifest: Option<&Manifest>, source: &mut 
             Ok(())
         })?;
     }
-    let small = |path: &TreePath| found.get(&holder(path)).filter(|text| text.len() as u64 <= MAX_TEXT_BYTES);
+    let small = |path: &TreePath| found.get(&holder(path)?).filter(|text| text.len() as u64 <= MAX_TEXT_BYTES);
     Ok(paths.iter().filter_map(|path| Some((path.clone(), small(path)?.clone()))).collect())
+}
+
+/// Reads those texts of a mounted tree that are there.
+pub fn present_texts(paths: &[TreePath], root: &RootContents) -> Result<Texts> {
+    let mut found = Texts::new();
+    for path in paths {
+        if let Some(text) = root.small(path, MAX_TEXT_BYTES)? {
+            found.insert(path.clone(), text);
+        }
+    }
+    Ok(found)
+}
+
+/// Merges the account files as one set, and says what a person should know of it. Where there is no set, the paths are
+/// decided each for itself.
+pub fn merge_accounts(set: &[TreePath], sides: [&Texts; 3], merged: &mut BTreeMap<TreePath, TextMerge>) -> Vec<String> {
+    let [base, local, vendor]: [accounts::Files; 3] = sides.map(|texts| {
+        let mut files = accounts::Files::default();
+        for (file, path) in files.iter_mut().zip(set) {
+            *file = texts.get(path).cloned();
+        }
+        files
+    });
+    set.iter().for_each(|path| drop(merged.remove(path)));
+    let Some(result) = accounts::merge(&base, &local, &vendor) else { return Vec::new() };
+    for (path, (text, lost)) in set.iter().zip(result.files.into_iter().zip(result.lost)) {
+        if let Some(text) = text {
+            let digest = Digest(Sha256::digest(&text).into());
+            merged.insert(path.clone(), TextMerge::Merged { text, digest, lost });
+        }
+    }
+    result.notes
 }
 
 /// Merges every path that all three trees have a text for. A path without an answer is decided without merging.

@@ -7,7 +7,7 @@ use super::{Case, Outcome, Planner};
 use crate::manifest::{Entry, Kind};
 use crate::state::facets::{Clash, merge_meta, same, same_content, same_type, three_way};
 use crate::state::plan::{Action, Content, Facet, FacetResult, Kept, Level, Origin, Side, TextMerge};
-use crate::state::policy::{Class, Rule, Treatment};
+use crate::state::policy::{Class, Format, Rule, Treatment};
 use crate::state::text::MAX_TEXT_BYTES;
 
 /// Whether all three are files, none too large, and all different.
@@ -161,6 +161,12 @@ impl<'a> Planner<'a> {
 
     fn by_row(&mut self, c: Case<'_>, row: u8, class: Class) -> Option<Outcome> {
         match row {
+            // The set of account files has its result also where only another of them was changed.
+            4 | 10..=12 | 14 if self.is_of_a_set(c, class) => {
+                let outcome = self.facets(c, "one of the account files, merged as one set")?;
+                let nothing = outcome.action == Action::Leave && outcome.level == Level::Info;
+                (!nothing || c.touched).then_some(outcome)
+            }
             2 => self.local(c, Level::Info, "added here"),
             3 | 13 => Some(Outcome::new(Action::Leave, Level::Converged, "changed alike here and in the new image")),
             4 => self.add_add(c),
@@ -180,6 +186,12 @@ impl<'a> Planner<'a> {
             // 1, 5, 8, 10, 11 and 20: nothing of the layer's is at stake.
             _ => None,
         }
+    }
+
+    fn is_of_a_set(&self, c: Case<'_>, class: Class) -> bool {
+        let files = [c.local, c.vendor].iter().flatten().all(|entry| entry.kind.digest().is_some());
+        let merged = matches!(self.merged.get(c.path), Some(TextMerge::Merged { .. }));
+        class == Class::Structured(Format::Accounts) && files && merged
     }
 
     /// The layer's entry as it is.
@@ -284,6 +296,18 @@ impl<'a> Planner<'a> {
     /// Where the content comes from, as action and as facet, and what of the vendor's lost.
     fn content(&self, c: Case<'_>, base: Option<&Entry>, l: &Entry, n: &Entry) -> (Content, Origin, Option<String>) {
         let vendor = Content::Vendor { detach: false };
+        let of_set = self.policy.rule(c.path).treatment == Treatment::State(Class::Structured(Format::Accounts));
+        if let (true, Some(TextMerge::Merged { text, digest, lost })) = (of_set, self.merged.get(c.path)) {
+            let (content, from, lost) = merged(text, digest, lost, l, n);
+            let unchanged = |entry: &Entry| base.is_some_and(|b| same_content(&b.kind, &entry.kind));
+            let from = match &content {
+                Content::Vendor { .. } if from == Origin::Merged && unchanged(l) => Origin::Vendor,
+                Content::Local if unchanged(n) => Origin::Local,
+                Content::Vendor { .. } | Content::Local | Content::Merged { .. } => from,
+                Content::Kept | Content::LinkTo { .. } => from,
+            };
+            return (content, from, lost);
+        }
         let untouched = base.is_some_and(|b| same_content(&b.kind, &l.kind) && same_content(&b.kind, &n.kind));
         if untouched {
             return (vendor, Origin::Both, None);
@@ -292,16 +316,7 @@ impl<'a> Planner<'a> {
         match (from, clash) {
             (Origin::Local, Clash::No) => (Content::Local, from, None),
             (Origin::Local, Clash::Yes) => match self.merged.get(c.path) {
-                Some(TextMerge::Merged { text, digest, lost }) => {
-                    let content = if is_digest(n, digest) {
-                        vendor
-                    } else if is_digest(l, digest) {
-                        Content::Local
-                    } else {
-                        Content::Merged { text: text.clone() }
-                    };
-                    (content, Origin::Merged, Some(lost.join("; ")).filter(|words| !words.is_empty()))
-                }
+                Some(TextMerge::Merged { text, digest, lost }) => merged(text, digest, lost, l, n),
                 Some(TextMerge::Conflict | TextMerge::Binary) | None => (Content::Local, Origin::Local, Some(words(n))),
             },
             (Origin::Both | Origin::Vendor | Origin::Merged, _) => (vendor, from, None),
@@ -315,6 +330,23 @@ impl<'a> Planner<'a> {
             }
             TextMerge::Conflict | TextMerge::Binary => None,
         }
+    }
+}
+
+/// A merged content: where it comes to what one side has, that side's.
+fn merged(
+    text: &[u8],
+    digest: &crate::manifest::Digest,
+    lost: &[String],
+    l: &Entry,
+    n: &Entry,
+) -> (Content, Origin, Option<String>) {
+    let lost = Some(lost.join("; ")).filter(|words| !words.is_empty());
+    match (is_digest(l, digest), is_digest(n, digest)) {
+        (true, true) => (Content::Vendor { detach: false }, Origin::Both, lost),
+        (false, true) => (Content::Vendor { detach: false }, Origin::Merged, lost),
+        (true, false) => (Content::Local, Origin::Merged, lost),
+        (false, false) => (Content::Merged { text: text.to_vec() }, Origin::Merged, lost),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
+use thinroot_core::accounts;
 use thinroot_core::manifest::{Digest, Entry, Kind, Manifest};
 use thinroot_core::path::TreePath;
 use thinroot_core::plan::PlanId;
@@ -14,9 +15,6 @@ use thinroot_core::state::{Action, Choice, Decision, EditPlan};
 use super::EditWish;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Carried;
-
-/// The account files say the same in several places: they are changed together or not at all.
-const TOGETHER: [&[u8]; 6] = [b"etc/passwd", b"etc/group", b"etc/shadow", b"etc/gshadow", b"etc/subuid", b"etc/subgid"];
 
 /// What one path is to become, and what it should be now.
 pub(super) struct Goal<'a> {
@@ -221,8 +219,7 @@ impl<'a> Editor<'a> {
 
 /// A path with those that must go with it.
 fn together(path: &TreePath) -> Vec<TreePath> {
-    if !TOGETHER.contains(&path.as_bytes()) {
-        return vec![path.clone()];
-    }
-    TOGETHER.iter().filter_map(|raw| TreePath::parse(raw).ok()).collect()
+    // The account files say the same in several places: they are changed together or not at all.
+    let set: Vec<TreePath> = accounts::PATHS.iter().filter_map(|text| TreePath::parse(text.as_bytes()).ok()).collect();
+    if set.contains(path) { set } else { vec![path.clone()] }
 }
