@@ -97,8 +97,17 @@ _thinroot() {
             thinroot__subcmd__state,explain)
                 cmd="thinroot__subcmd__state__subcmd__explain"
                 ;;
+            thinroot__subcmd__state,pin)
+                cmd="thinroot__subcmd__state__subcmd__pin"
+                ;;
+            thinroot__subcmd__state,pins)
+                cmd="thinroot__subcmd__state__subcmd__pins"
+                ;;
             thinroot__subcmd__state,plan)
                 cmd="thinroot__subcmd__state__subcmd__plan"
+                ;;
+            thinroot__subcmd__state,policy)
+                cmd="thinroot__subcmd__state__subcmd__policy"
                 ;;
             thinroot__subcmd__state,resolve)
                 cmd="thinroot__subcmd__state__subcmd__resolve"
@@ -108,6 +117,15 @@ _thinroot() {
                 ;;
             thinroot__subcmd__state,undo)
                 cmd="thinroot__subcmd__state__subcmd__undo"
+                ;;
+            thinroot__subcmd__state,unpin)
+                cmd="thinroot__subcmd__state__subcmd__unpin"
+                ;;
+            thinroot__subcmd__state__subcmd__policy,show)
+                cmd="thinroot__subcmd__state__subcmd__policy__subcmd__show"
+                ;;
+            thinroot__subcmd__state__subcmd__policy,test)
+                cmd="thinroot__subcmd__state__subcmd__policy__subcmd__test"
                 ;;
             *)
                 ;;
@@ -624,7 +642,7 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__state)
-            opts="-q -h --store --boot-dir --json --quiet --help diff plan explain conflicts resolve undo show"
+            opts="-q -h --store --boot-dir --json --quiet --help diff plan explain conflicts resolve undo show policy pin unpin pins"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -723,6 +741,50 @@ _thinroot() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        thinroot__subcmd__state__subcmd__pin)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__state__subcmd__pins)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         thinroot__subcmd__state__subcmd__plan)
             opts="-q -h --as --from --all --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -735,6 +797,80 @@ _thinroot() {
                     return 0
                     ;;
                 --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__state__subcmd__policy)
+            opts="-q -h --store --boot-dir --json --quiet --help test show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__state__subcmd__policy__subcmd__show)
+            opts="-q -h --layer --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --layer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__state__subcmd__policy__subcmd__test)
+            opts="-q -h --layer --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --layer)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -824,6 +960,28 @@ _thinroot() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__state__subcmd__unpin)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -61,7 +61,13 @@ fn grown() -> impl Strategy<Value = Manifest> {
 
 fn everything_carried() -> Policy {
     let treatment = Treatment::State(Class::Carry);
-    Policy::new(vec![Rule { path: TreePath::root(), reach: Reach::Tree, treatment, note: String::new() }])
+    Policy::new(vec![Rule {
+        path: TreePath::root(),
+        reach: Reach::Tree,
+        treatment,
+        note: String::new(),
+        origin: Default::default(),
+    }])
 }
 
 /// The tree as a plan would leave it if nothing had to be done.

@@ -198,7 +198,13 @@ fn decisions_that_depend_on_each_other() {
 
 fn with_class(class: Class) -> Policy {
     let treatment = Treatment::State(class);
-    Policy::default().with([Rule { path: path("etc/x"), reach: Reach::Exact, treatment, note: String::new() }])
+    Policy::default().with([Rule {
+        path: path("etc/x"),
+        reach: Reach::Exact,
+        treatment,
+        note: String::new(),
+        origin: Default::default(),
+    }])
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod examine;
 mod history;
 mod numbers;
 mod place;
+mod policy;
 mod preview;
 mod status;
 mod visit;
@@ -47,7 +48,8 @@ pub struct Host {
     pub(crate) store: Box<dyn Store>,
     pub(crate) boot: BootDir,
     pub(crate) records: Records,
-    pub(crate) policy: Policy,
+    /// What holds before any file or pin.
+    policy: Policy,
     booted: Option<LayerName>,
     lock_path: PathBuf,
     /// Keeps the record volume mounted as long as the host is looked at.
@@ -83,11 +85,6 @@ impl Host {
             lock_path: parts.lock_path,
             _records_mount: parts.records_mount,
         }
-    }
-
-    /// The rules over its state.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
     }
 
     /// Its records.

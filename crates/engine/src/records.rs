@@ -12,11 +12,12 @@
 //! +-- ids.json                      who has and ever had which number; see thinroot_core::ids
 //! +-- blobs/                        originals and losers, by their SHA-256
 //! +-- pins                          volumes the admin pinned, one a line
+//! +-- state-pins.json               paths the admin pinned, and when
 //! ```
 //!
 //! Losing it degrades and never bricks: manifests are made again from the sealed bases, the rest is history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use thinroot_core::image::ImageInfo;
 use thinroot_core::journal::{Event, Journal, event_line, head_line};
 use thinroot_core::manifest::{Digest, Manifest, format};
 use thinroot_core::name::{ImageId, VolumeName};
+use thinroot_core::path::TreePath;
 use thinroot_core::plan::{Plan, PlanId};
 use thinroot_core::state::EditPlan;
 
@@ -235,6 +237,19 @@ impl Records {
     pub fn put_pins(&self, pins: &BTreeSet<VolumeName>) -> Result<()> {
         let text: String = pins.iter().map(|pin| format!("{pin}\n")).collect();
         durable::write(&self.root.join("pins"), text.as_bytes(), 0o600)
+    }
+
+    /// Paths the admin pinned, with the time: seconds since 1970.
+    pub fn state_pins(&self) -> Result<BTreeMap<TreePath, u64>> {
+        let path = self.root.join("state-pins.json");
+        let Some(json) = read_if_there(&path)? else { return Ok(BTreeMap::new()) };
+        serde_json::from_slice(&json).map_err(|e| Error::damaged(format!("read {}", path.display()), e))
+    }
+
+    /// Sets them.
+    pub fn put_state_pins(&self, pins: &BTreeMap<TreePath, u64>) -> Result<()> {
+        let json = serde_json::to_vec_pretty(pins).expect("pins always serialise");
+        durable::write(&self.root.join("state-pins.json"), &json, 0o600)
     }
 
     /// Every journal, oldest first.

@@ -274,7 +274,13 @@ fn a_directory_that_became_a_link_is_applied_twice() {
 
 fn carry_everything() -> Policy {
     let treatment = Treatment::State(Class::Merge);
-    Policy::new(vec![Rule { path: TreePath::root(), reach: Reach::Tree, treatment, note: String::new() }])
+    Policy::new(vec![Rule {
+        path: TreePath::root(),
+        reach: Reach::Tree,
+        treatment,
+        note: String::new(),
+        origin: Default::default(),
+    }])
 }
 
 /// What is left to tell apart between a tree on disk and a tree of the model.

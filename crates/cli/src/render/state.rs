@@ -91,7 +91,9 @@ pub fn groups(plan: &StatePlan, extent: Extent, wanted: impl Fn(&Decision) -> bo
             Extent::Overview => group != Group::Image,
             Extent::Findings => matches!(group, Group::Blocks | Group::Conflicts | Group::Notices),
         };
-        let members: Vec<_> = plan.decisions.iter().filter(|d| Group::of(d) == group && wanted(d)).collect();
+        // What is left behind is told by place below, unless everything is asked for.
+        let told = |d: &Decision| wanted(d) && (extent == Extent::Full || !d.not_carried);
+        let members: Vec<_> = plan.decisions.iter().filter(|d| Group::of(d) == group && told(d)).collect();
         if !shown || members.is_empty() {
             continue;
         }
@@ -103,6 +105,15 @@ pub fn groups(plan: &StatePlan, extent: Extent, wanted: impl Fn(&Decision) -> bo
         if members.len() > limit {
             push(&mut out, format_args!("  and {} more (--json lists all)", members.len() - limit));
         }
+    }
+    let left_behind = if extent == Extent::Full { Vec::new() } else { plan.left_behind() };
+    if !left_behind.is_empty() {
+        push(&mut out, format_args!("not carried, because no rule does ({})", left_behind.len()));
+        left_behind.iter().for_each(|line| push(&mut out, format_args!("  {line}")));
+    }
+    if !plan.stops.is_empty() {
+        push(&mut out, format_args!("stops the update"));
+        plan.stops.iter().for_each(|stop| push(&mut out, format_args!("  {stop}")));
     }
     if !plan.notes.is_empty() {
         push(&mut out, format_args!("of no single path ({})", plan.notes.len()));
@@ -197,6 +208,7 @@ pub(crate) mod tests {
             level,
             reason: reason.into(),
             rule: "/etc/** merge".into(),
+            not_carried: false,
             local: None,
             facets: Vec::new(),
             kept: Vec::new(),

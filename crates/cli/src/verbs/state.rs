@@ -3,7 +3,9 @@
 mod conflicts;
 mod diff;
 mod explain;
+mod pin;
 mod plan;
+mod policy;
 mod resolve;
 mod show;
 mod undo;
@@ -61,6 +63,21 @@ pub enum What {
     ///
     /// Reads only.
     Conflicts(conflicts::Args),
+    /// The rules over the state: which hold, and which decides over a path
+    Policy(policy::Args),
+    /// Keep paths as they are here, whatever an image says
+    ///
+    /// Also where a path is as the image has it now: later images do not change it. What an image would have had there is
+    /// kept. Pins outlive updates; they are of this host, not of a layer.
+    Pin(pin::Args),
+    /// Let images change pinned paths again
+    ///
+    /// What was kept meanwhile stays as it is, as a change of this host.
+    Unpin(pin::Args),
+    /// List what is pinned
+    ///
+    /// Reads only.
+    Pins,
     /// Decide over a path that an update decided over
     ///
     /// Takes one of the two sides, another text, or what comes out of an editor, and puts it into the layer, running or
@@ -84,8 +101,20 @@ pub enum What {
 }
 
 /// How it is used.
-pub const GUIDES: &[Guide] =
-    &[diff::GUIDE, plan::GUIDE, explain::GUIDE, conflicts::GUIDE, resolve::GUIDE, undo::GUIDE, show::GUIDE];
+pub const GUIDES: &[Guide] = &[
+    diff::GUIDE,
+    plan::GUIDE,
+    explain::GUIDE,
+    conflicts::GUIDE,
+    resolve::GUIDE,
+    undo::GUIDE,
+    show::GUIDE,
+    policy::GUIDES[0],
+    policy::GUIDES[1],
+    pin::GUIDES[0],
+    pin::GUIDES[1],
+    pin::GUIDES[2],
+];
 
 /// Does it.
 pub fn run(session: &Session, args: &Args) -> Result<Answer> {
@@ -94,6 +123,10 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
         What::Plan(args) => plan::run(session, args),
         What::Explain(args) => explain::run(session, args),
         What::Conflicts(args) => conflicts::run(session, args),
+        What::Policy(args) => policy::run(session, args),
+        What::Pin(args) => pin::set(session, args, true),
+        What::Unpin(args) => pin::set(session, args, false),
+        What::Pins => pin::list(session),
         What::Resolve(args) => resolve::run(session, args),
         What::Undo(args) => undo::run(session, args),
         What::Show(args) => show::run(session, args),

@@ -208,8 +208,7 @@ fn planned(host: &Host, preview: &Preview) -> Result<Answer> {
 
 fn refuse_blocked(state: Option<&StatePlan>) -> Result<()> {
     let Some(state) = state.filter(|state| state.blocked) else { return Ok(()) };
-    let blocks: Vec<String> = state.blocking().map(ToString::to_string).collect();
-    Err(Error::refused("update", blocks.join("; "))
+    Err(Error::refused("update", state.why_blocked())
         .mend("decide these paths in the running layer, then update again; --plan shows both sides"))
 }
 

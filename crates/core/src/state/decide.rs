@@ -50,7 +50,7 @@ fn is_of_accounts(path: &TreePath, policy: &Policy) -> bool {
 fn merges(rule: &Rule) -> bool {
     match rule.treatment {
         Treatment::State(Class::Merge | Class::Structured(_) | Class::MustExist | Class::Block) => true,
-        Treatment::State(Class::Carry | Class::Vendor | Class::Identity | Class::Derived) => false,
+        Treatment::State(Class::Carry | Class::Vendor | Class::Identity | Class::Derived | Class::Pinned) => false,
         Treatment::NotCarried | Treatment::Ignored => false,
     }
 }
@@ -152,12 +152,14 @@ impl<'a> Planner<'a> {
         let mut decisions = self.decisions;
         decisions.reverse();
         let directory_times = links::settle(&mut decisions, self.new);
+        let stops: Vec<String> = unknown_data(self.delta, self.policy).into_iter().collect();
         let mut levels = BTreeMap::new();
         for decision in &decisions {
             *levels.entry(decision.level).or_default() += 1;
         }
         StatePlan {
-            blocked: levels.contains_key(&Level::Block),
+            blocked: levels.contains_key(&Level::Block) || !stops.is_empty(),
+            stops,
             decisions,
             levels,
             rows: self.rows,
@@ -165,6 +167,35 @@ impl<'a> Planner<'a> {
             directory_times,
         }
     }
+}
+
+/// Why the data that no rule carries stops the update: somebody put more there than is left behind without a question.
+fn unknown_data(delta: &Delta, policy: &Policy) -> Option<String> {
+    let added = |(path, change): (&TreePath, &Change)| match change {
+        Change::Added(entry) if entry.hardlink.is_none() && policy.rule(path).treatment == Treatment::NotCarried => {
+            Some((super::plan::neighbourhood(path), entry.kind.content_bytes()))
+        }
+        Change::Added(_) | Change::Modified(_) | Change::Removed => None,
+    };
+    let mut places: BTreeMap<TreePath, u64> = BTreeMap::new();
+    delta.changes.iter().filter_map(added).for_each(|(place, bytes)| *places.entry(place).or_default() += bytes);
+    let total: u64 = places.values().sum();
+    if total <= policy.unknown_data_bytes {
+        return None;
+    }
+    let mut places: Vec<(TreePath, u64)> = places.into_iter().collect();
+    places.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let shown: Vec<String> =
+        places.iter().take(5).map(|(place, bytes)| format!("{place} {} MiB", bytes >> 20)).collect();
+    Some(format!(
+        "{} MiB of data lie where no rule carries them ({}), and {} MiB may be left behind without a question: say with a \
+         line in /etc/thinroot/state.d/local.policy what is to become of them ('{}/** carry', or 'ignored'), move them to \
+         a shared volume, or raise 'limit unknown-data'",
+        total >> 20,
+        shown.join(", "),
+        policy.unknown_data_bytes >> 20,
+        places[0].0,
+    ))
 }
 
 /// Whether an entry of the layer counts: a socket belongs to the process that bound it, unless an image ships it, and
@@ -198,6 +229,7 @@ impl Outcome {
     }
 
     fn decision(self, path: &TreePath, row: u8, rule: &Rule) -> Decision {
+        let not_carried = rule.treatment == Treatment::NotCarried && self.action == Action::Leave;
         let stops = rule.treatment == Treatment::State(Class::Block) && self.level == Level::Conflict;
         let mut kept = self.kept;
         kept.sort();
@@ -209,7 +241,8 @@ impl Outcome {
             action: self.action,
             level: if stops { Level::Block } else { self.level },
             reason: self.reason,
-            rule: rule.to_string(),
+            rule: rule.told(),
+            not_carried,
             local: self.local,
             facets: self.facets,
             kept,

@@ -117,6 +117,7 @@ impl Edit {
             level: Level::Info,
             reason: self.choice.words().into(),
             rule: String::new(),
+            not_carried: false,
             local: None,
             facets: Vec::new(),
             kept: Vec::new(),

@@ -1,6 +1,6 @@
 //! What a state plan is: decisions as values, printable, comparable, with nothing left to choose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +180,9 @@ pub struct Decision {
     pub reason: String,
     /// The rule of the policy that decided.
     pub rule: String,
+    /// Whether a change of the layer is left behind because no rule carries it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_carried: bool,
     /// What the layer would have if its side had won everywhere, with the new layer's numbers; none where the result is
     /// just that, or the layer had nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,8 +200,11 @@ pub struct Decision {
 pub struct StatePlan {
     /// Sorted by path. Paths the layer did not touch appear only where they are affected (a directory kept for local files).
     pub decisions: Vec<Decision>,
-    /// Whether a decision stops the update.
+    /// Whether something stops the update: a decision, or what `stops` says.
     pub blocked: bool,
+    /// What stops the update and belongs to no single path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<String>,
     /// How many decisions of each level.
     pub levels: BTreeMap<Level, usize>,
     /// How many paths fell under each row, untouched ones included.
@@ -215,10 +221,41 @@ impl StatePlan {
         self.decisions.iter().filter(|decision| decision.level == Level::Block)
     }
 
-    /// What a person should look at: decisions, then what belongs to no single path.
+    /// Everything that stops the update, in words.
+    pub fn why_blocked(&self) -> String {
+        let all: Vec<String> = self.blocking().map(ToString::to_string).chain(self.stops.iter().cloned()).collect();
+        all.join("; ")
+    }
+
+    /// What a person should look at: decisions, what is left behind, then what belongs to no single path.
     pub fn findings(&self) -> impl Iterator<Item = String> {
-        let decisions = self.decisions.iter().filter(|decision| decision.level.is_finding());
-        decisions.map(ToString::to_string).chain(self.notes.iter().cloned())
+        let decisions = self.decisions.iter().filter(|decision| decision.level.is_finding() && !decision.not_carried);
+        decisions.map(ToString::to_string).chain(self.left_behind()).chain(self.notes.iter().cloned())
+    }
+
+    /// Changes that no rule carries, one line a neighbourhood, with the rule that would carry them.
+    pub fn left_behind(&self) -> Vec<String> {
+        let left = || self.decisions.iter().filter(|decision| decision.not_carried);
+        let mut places: BTreeMap<(TreePath, &str, bool), Vec<&TreePath>> = BTreeMap::new();
+        let neighbourhoods: BTreeSet<TreePath> = left().map(|decision| neighbourhood(&decision.path)).collect();
+        for decision in left() {
+            // Who has a rule of his own for a place knows why; a package database must not be carried at all.
+            let by_default = decision.rule.starts_with("/** ");
+            // A directory goes with what is in it.
+            let own = neighbourhoods.get(&decision.path).filter(|path| path.components().count() <= 3).cloned();
+            let key = (own.unwrap_or_else(|| neighbourhood(&decision.path)), decision.reason.as_str(), by_default);
+            places.entry(key).or_default().push(&decision.path);
+        }
+        let line = |((place, reason, by_default), paths): (&(TreePath, &str, bool), &Vec<&TreePath>)| {
+            let (what, rule) = match paths.as_slice() {
+                [only] => (only.to_string(), only.to_string()),
+                _ if place.is_root() => (format!("/: {} paths", paths.len()), "/**".into()),
+                _ => (format!("{place}: {} paths", paths.len()), format!("{place}/**")),
+            };
+            let advice = format!("; the rule '{rule} carry' carries it");
+            format!("{what}: {reason}{}", if *by_default { advice } else { String::new() })
+        };
+        places.iter().map(line).collect()
     }
 
     /// Bytes of content that carrying this out writes into the new layer, at most.
@@ -237,6 +274,12 @@ impl StatePlan {
     pub fn kept_bytes(&self) -> u64 {
         self.decisions.iter().flat_map(|decision| &decision.kept).map(|kept| kept.size_bytes).sum()
     }
+}
+
+/// The directory by which paths are told of together: at most three deep.
+pub(super) fn neighbourhood(path: &TreePath) -> TreePath {
+    let above = std::iter::successors(path.parent(), TreePath::parent);
+    above.into_iter().find(|dir| dir.components().count() <= 3).unwrap_or_default()
 }
 
 impl std::fmt::Display for Decision {

@@ -4,214 +4,52 @@
 //! says otherwise. Must stay true: every path has exactly one deciding rule, the most specific; what no rule carries is
 //! reported, never dropped in silence.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 use crate::path::TreePath;
 
-/// How a path of the state is moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Class {
-    /// By facet; where both sides changed the content, the layer's is taken whole.
-    Carry,
-    /// Always the image's.
-    Vendor,
-    /// By facet; where both sides changed the content, text is merged by line.
-    Merge,
-    /// By facet; where both sides changed the content, it is merged by what it means.
-    Structured(Format),
-    /// Always the layer's: what makes this host this host.
-    Identity,
-    /// Always the image's, without a finding: it is generated from other files.
-    Derived,
-    /// As `Merge`, and a path deleted here comes back where the image changed it.
-    MustExist,
-    /// As `Merge`, and a conflict stops the update.
-    Block,
-}
+mod builtin;
+pub mod file;
+mod rule;
 
-/// What a file merged by its meaning is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// passwd, group, shadow, gshadow, subuid and subgid, which are merged as one set.
-    Accounts,
-    /// fstab, by mount point.
-    Fstab,
-    /// crypttab, by name.
-    Crypttab,
-    /// INI and unit files, by section and key.
-    Ini,
-    /// `KEY=value` lines, by key.
-    KeyValue,
-    /// JSON, by path of keys.
-    Json,
-    /// TOML, by path of keys.
-    Toml,
-    /// YAML: by line, and the result must parse.
-    Yaml,
-}
-
-impl Format {
-    /// Its name in a policy.
-    pub fn word(self) -> &'static str {
-        match self {
-            Format::Accounts => "accounts",
-            Format::Fstab => "fstab",
-            Format::Crypttab => "crypttab",
-            Format::Ini => "ini",
-            Format::KeyValue => "key-value",
-            Format::Json => "json",
-            Format::Toml => "toml",
-            Format::Yaml => "yaml",
-        }
-    }
-}
-
-/// What a rule says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Treatment {
-    /// It is state, of this class.
-    State(Class),
-    /// It is not carried; a change there is a finding.
-    NotCarried,
-    /// It is not looked at: it does not outlive a boot, or has a life of its own.
-    Ignored,
-}
-
-/// How far a rule reaches. The order is that of specificity where paths are equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reach {
-    /// The path and everything beneath it.
-    Tree,
-    /// Every path that begins with these bytes: `etc/ssh/ssh_host_`.
-    Prefix,
-    /// Only the path.
-    Exact,
-}
-
-/// One rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
-    /// Where.
-    pub path: TreePath,
-    /// How far.
-    pub reach: Reach,
-    /// What.
-    pub treatment: Treatment,
-    /// Why, in words; used in findings.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub note: String,
-}
-
-impl Rule {
-    fn covers(&self, path: &TreePath) -> bool {
-        match self.reach {
-            Reach::Tree => path.is_within(&self.path),
-            Reach::Prefix => path.as_bytes().starts_with(self.path.as_bytes()),
-            Reach::Exact => *path == self.path,
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reach = match self.reach {
-            Reach::Tree if self.path.is_root() => "**",
-            Reach::Tree => "/**",
-            Reach::Prefix => "*",
-            Reach::Exact => "",
-        };
-        let treatment = match self.treatment {
-            Treatment::State(Class::Carry) => "carry",
-            Treatment::State(Class::Vendor) => "vendor",
-            Treatment::State(Class::Merge) => "merge",
-            Treatment::State(Class::Structured(format)) => {
-                return write!(f, "{}{reach} structured:{}", self.path, format.word());
-            }
-            Treatment::State(Class::Identity) => "identity",
-            Treatment::State(Class::Derived) => "derived",
-            Treatment::State(Class::MustExist) => "must-exist",
-            Treatment::State(Class::Block) => "block",
-            Treatment::NotCarried => "not-carried",
-            Treatment::Ignored => "ignored",
-        };
-        write!(f, "{}{reach} {treatment}", self.path)
-    }
-}
+use builtin::BUILT_IN;
+pub use rule::{Class, Format, Origin, Reach, Rule, Treatment};
 
 /// All rules that hold for one update.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
+    /// Later ones win over equal ones before them.
     rules: Vec<Rule>,
+    index: Index,
+    /// How much data that no rule carries may be left behind, in bytes. More stops an update.
+    pub unknown_data_bytes: u64,
 }
 
-const OUTSIDE: &str = "changed outside the state scope, not carried";
-const PACKAGES: &str = "packages installed here are not carried yet";
-const BOOT: &str = "kernels and boot entries belong to the image; changes in /boot are not carried";
+/// Where the rules of each path are: a path is looked up by itself and by each directory above it, so that a lookup costs
+/// as much with thousands of rules as with ten. Only prefixes are tried one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Index {
+    exact: HashMap<TreePath, usize>,
+    trees: HashMap<TreePath, usize>,
+    prefixes: Vec<usize>,
+}
 
-/// The built-in table: path, reach, treatment, note.
-const BUILT_IN: &[(&str, Reach, Treatment, &str)] = {
-    use Class::{Carry, Derived, Identity, Merge, Structured};
-    use Reach::{Exact, Prefix, Tree};
-    use Treatment::{Ignored, NotCarried, State};
-    &[
-        ("", Tree, NotCarried, OUTSIDE),
-        // The scope.
-        ("etc", Tree, State(Merge), ""),
-        ("root", Tree, State(Carry), ""),
-        ("usr/local", Tree, State(Carry), ""),
-        ("opt", Tree, State(Carry), ""),
-        ("srv", Tree, State(Carry), ""),
-        ("home", Tree, State(Carry), ""),
-        ("var", Tree, State(Carry), ""),
-        // Who this host is.
-        ("etc/machine-id", Exact, State(Identity), ""),
-        ("etc/hostname", Exact, State(Identity), ""),
-        ("etc/hostid", Exact, State(Identity), ""),
-        ("etc/adjtime", Exact, State(Identity), ""),
-        ("etc/ssh/ssh_host_", Prefix, State(Identity), ""),
-        ("etc/iscsi/initiatorname.iscsi", Exact, State(Identity), ""),
-        ("etc/nvme/hostnqn", Exact, State(Identity), ""),
-        ("etc/nvme/hostid", Exact, State(Identity), ""),
-        ("var/lib/dbus/machine-id", Exact, State(Identity), ""),
-        ("var/lib/systemd/random-seed", Exact, State(Identity), ""),
-        // Who may log in: one set, merged by name.
-        ("etc/passwd", Exact, State(Structured(Format::Accounts)), ""),
-        ("etc/group", Exact, State(Structured(Format::Accounts)), ""),
-        ("etc/shadow", Exact, State(Structured(Format::Accounts)), ""),
-        ("etc/gshadow", Exact, State(Structured(Format::Accounts)), ""),
-        ("etc/subuid", Exact, State(Structured(Format::Accounts)), ""),
-        ("etc/subgid", Exact, State(Structured(Format::Accounts)), ""),
-        // Generated from other files.
-        ("etc/ld.so.cache", Exact, State(Derived), ""),
-        ("etc/udev/hwdb.bin", Exact, State(Derived), ""),
-        ("etc/selinux/targeted/policy", Tree, State(Derived), ""),
-        ("var/cache", Tree, State(Derived), ""),
-        ("var/lib/apt/lists", Tree, State(Derived), ""),
-        ("boot/initrd", Prefix, State(Derived), ""),
-        ("boot/initramfs", Prefix, State(Derived), ""),
-        ("initrd.img", Prefix, State(Derived), ""),
-        // Package databases are never copied: they describe the image, not the layer.
-        ("var/lib/dpkg", Tree, NotCarried, PACKAGES),
-        ("var/lib/rpm", Tree, NotCarried, PACKAGES),
-        ("usr/lib/sysimage/rpm", Tree, NotCarried, PACKAGES),
-        // Not part of a root file system, or not outliving a boot.
-        ("run", Tree, Ignored, ""),
-        ("tmp", Tree, Ignored, ""),
-        ("var/tmp", Tree, Ignored, ""),
-        ("proc", Tree, Ignored, ""),
-        ("sys", Tree, Ignored, ""),
-        ("dev", Tree, Ignored, ""),
-        ("lost+found", Tree, Ignored, ""),
-        ("boot/lost+found", Tree, Ignored, ""),
-        ("boot", Tree, NotCarried, BOOT),
-    ]
-};
+impl Index {
+    fn of(rules: &[Rule]) -> Index {
+        let mut index = Index::default();
+        for (at, rule) in rules.iter().enumerate() {
+            match rule.reach {
+                Reach::Exact => drop(index.exact.insert(rule.path.clone(), at)),
+                Reach::Tree => drop(index.trees.insert(rule.path.clone(), at)),
+                Reach::Prefix => index.prefixes.push(at),
+            }
+        }
+        index
+    }
+}
+
+/// What may be left behind without a question. Less would stop updates for a stray core dump, more would hide a database.
+const UNKNOWN_DATA_BYTES: u64 = 256 << 20;
 
 impl Default for Policy {
     /// The built-in table.
@@ -221,24 +59,33 @@ impl Default for Policy {
             reach: *reach,
             treatment: *treatment,
             note: (*note).into(),
+            origin: Origin::BuiltIn,
         };
-        Policy { rules: BUILT_IN.iter().map(rule).collect() }
+        Policy::of(BUILT_IN.iter().map(rule).collect(), UNKNOWN_DATA_BYTES)
     }
 }
 
 impl Policy {
+    fn of(rules: Vec<Rule>, unknown_data_bytes: u64) -> Self {
+        Policy { index: Index::of(&rules), rules, unknown_data_bytes }
+    }
+
     /// These rules alone, over the default "not carried".
     pub fn new(rules: Vec<Rule>) -> Self {
-        let mut policy = Policy::default();
-        policy.rules.truncate(1);
-        policy.rules.extend(rules);
-        policy
+        let fallback = Policy::default().rules.into_iter().take(1);
+        Policy::of(fallback.chain(rules).collect(), UNKNOWN_DATA_BYTES)
+    }
+
+    /// Every rule, the least important first.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// Adds rules that win over equal ones before them: the image's, then the admin's.
     #[must_use]
     pub fn with(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
         self.rules.extend(rules);
+        self.index = Index::of(&self.rules);
         self
     }
 
@@ -251,6 +98,7 @@ impl Policy {
             reach: Reach::Tree,
             treatment: Treatment::Ignored,
             note: note.into(),
+            origin: Origin::BuiltIn,
         }))
         .shadowing(note)
     }
@@ -259,14 +107,20 @@ impl Policy {
     fn shadowing(mut self, note: &str) -> Self {
         let shared: Vec<TreePath> = self.rules.iter().filter(|r| r.note == note).map(|r| r.path.clone()).collect();
         self.rules.retain(|rule| rule.note == note || !shared.iter().any(|dir| rule.path.is_within(dir)));
+        self.index = Index::of(&self.rules);
         self
     }
 
     /// The rule that decides over a path.
     pub fn rule(&self, path: &TreePath) -> &Rule {
-        let specific = |rule: &&Rule| (rule.path.as_bytes().len(), rule.reach);
-        // Of equal ones `max_by_key` gives the last, which is the more important one.
-        self.rules.iter().filter(|rule| rule.covers(path)).max_by_key(specific).expect("a rule for the root covers all")
+        let trees = std::iter::successors(Some(path.clone()), TreePath::parent);
+        let tree = trees.into_iter().find_map(|dir| self.index.trees.get(&dir));
+        let exact = self.index.exact.get(path);
+        let prefixes = self.index.prefixes.iter().filter(|at| self.rules[**at].covers(path));
+        let specific = |at: &&usize| (self.rules[**at].path.as_bytes().len(), self.rules[**at].reach, **at);
+        let found = tree.into_iter().chain(exact).chain(prefixes).max_by_key(specific);
+        // The first rule is for the root and covers all.
+        &self.rules[found.copied().unwrap_or(0)]
     }
 
     /// Whether a tree need not be looked at: it is ignored and no rule beneath says otherwise.
@@ -278,6 +132,8 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
     use super::*;
 
     fn path(text: &str) -> TreePath {
@@ -311,9 +167,22 @@ mod tests {
 
     #[test]
     fn later_rules_win_over_equal_ones() {
-        let rule =
-            Rule { path: path("etc"), reach: Reach::Tree, treatment: Treatment::State(Class::Carry), note: "x".into() };
+        let rule = Rule { note: "x".into(), ..Rule::from_str("/etc/** carry").unwrap() };
         assert_eq!(Policy::default().with([rule.clone()]).rule(&path("etc/fstab")), &rule);
+    }
+
+    #[test]
+    fn the_index_finds_what_a_scan_finds() {
+        let lines =
+            ["/a/** carry", "/a/b* merge", "/a/b vendor", "/a/b/** block", "/a/b/c* derived", "/a/b/c/d identity"];
+        let rules: Vec<Rule> = lines.iter().chain(&lines[..3]).map(|line| line.parse().unwrap()).collect();
+        let policy = Policy::default().with(rules);
+        for text in ["a", "a/b", "a/bc", "a/b/c", "a/b/cd/e", "a/b/c/d", "a/b/c/d/e", "b", "", "a/x/y"] {
+            let specific = |(at, rule): &(usize, &Rule)| (rule.path.as_bytes().len(), rule.reach, *at);
+            let scan =
+                policy.rules.iter().enumerate().filter(|(_, rule)| rule.covers(&path(text))).max_by_key(specific);
+            assert_eq!(Some(policy.rule(&path(text))), scan.map(|(_, rule)| rule), "{text}");
+        }
     }
 
     #[test]

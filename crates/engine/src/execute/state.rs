@@ -32,8 +32,7 @@ impl Execution<'_> {
         let mut contents = tree_contents(target.path(), &new);
         let (_, plan) = host.plan_state(from, source.path(), &new, &mut contents, self.reporter)?;
         if plan.blocked {
-            let blocks: Vec<String> = plan.blocking().map(ToString::to_string).collect();
-            return Err(Error::new(ErrorKind::Refused, format!("carry the state of {from}"), blocks.join("; "))
+            return Err(Error::new(ErrorKind::Refused, format!("carry the state of {from}"), plan.why_blocked())
                 .mend("decide these paths in the running layer, then update again"));
         }
         let json = serde_json::to_vec(&plan).expect("state plans always serialise");

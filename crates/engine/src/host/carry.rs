@@ -6,7 +6,7 @@ use thinroot_core::inventory::Phase;
 use thinroot_core::manifest::Manifest;
 use thinroot_core::name::{ImageId, LayerName};
 use thinroot_core::path::TreePath;
-use thinroot_core::state::{self, Delta, StatePlan};
+use thinroot_core::state::{self, Delta, Policy, StatePlan};
 
 use super::Host;
 use crate::base::inodes::InodeTable;
@@ -28,9 +28,10 @@ impl Host {
         reporter: &dyn Reporter,
     ) -> Result<(Delta, StatePlan)> {
         let base = self.manifest(from.base())?;
-        let changes = self.delta(from, root, &base, reporter)?;
-        let texts = state::texts_to_merge(&base, &changes, new, &self.policy);
-        let set = state::accounts_to_merge(&base, &changes, new, &self.policy);
+        let policy = self.policy_into(root, new, new_contents)?;
+        let changes = self.delta(from, root, &base, &policy, reporter)?;
+        let texts = state::texts_to_merge(&base, &changes, new, &policy);
+        let set = state::accounts_to_merge(&base, &changes, new, &policy);
         let wanted: Vec<TreePath> = texts.iter().chain(&set).cloned().collect();
         let mut notes = Vec::new();
         let merged = if wanted.is_empty() {
@@ -47,7 +48,7 @@ impl Host {
             notes = merge_accounts(&set, [&originals, &local, &vendor], &mut merged);
             merged
         };
-        let mut plan = state::plan(&base, &changes, new, &self.policy, &merged);
+        let mut plan = state::plan(&base, &changes, new, &policy, &merged);
         plan.notes.extend(notes);
         Ok((changes, plan))
     }
@@ -59,11 +60,12 @@ impl Host {
         layer: &LayerName,
         root: &Path,
         base: &Manifest,
+        policy: &Policy,
         reporter: &dyn Reporter,
     ) -> Result<Delta> {
         let recorded = self.records.part(layer.base(), Part::Inodes)?;
         let lineage = recorded.map(|bytes| InodeTable::from_bytes(&bytes)).transpose()?;
-        Ok(delta(root, base, lineage.as_ref(), &self.policy, reporter)?.0)
+        Ok(delta(root, base, lineage.as_ref(), policy, reporter)?.0)
     }
 
     /// The sealed base, where it is still here.

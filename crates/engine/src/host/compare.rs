@@ -5,7 +5,7 @@ use thinroot_core::manifest::{Entry, Manifest};
 use thinroot_core::name::LayerName;
 use thinroot_core::path::TreePath;
 use thinroot_core::state::text::{MAX_TEXT_BYTES, is_binary};
-use thinroot_core::state::{Change, Delta, StatePlan};
+use thinroot_core::state::{Change, Delta, Policy, StatePlan};
 
 use super::Host;
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub struct Comparison {
     pub layer: LayerName,
     /// What it was made from.
     pub base: Manifest,
+    /// The rules over it.
+    pub policy: Policy,
     /// How it differs.
     pub delta: Delta,
     layer_mount: Mounted,
@@ -60,8 +62,16 @@ impl Host {
     pub fn compare(&self, layer: &LayerName, reporter: &dyn Reporter) -> Result<Comparison> {
         let layer_mount = self.look_into(layer)?;
         let base = self.manifest(layer.base())?;
-        let delta = self.delta(layer, layer_mount.path(), &base, reporter)?;
-        Ok(Comparison { layer: layer.clone(), base, delta, layer_mount, base_mount: self.mount_base(layer.base())? })
+        let policy = self.policy_of(layer_mount.path())?;
+        let delta = self.delta(layer, layer_mount.path(), &base, &policy, reporter)?;
+        Ok(Comparison {
+            layer: layer.clone(),
+            base,
+            policy,
+            delta,
+            layer_mount,
+            base_mount: self.mount_base(layer.base())?,
+        })
     }
 
     /// What an image would make of the state of a layer, whether or not it is here already. Writes nothing.

@@ -115,6 +115,24 @@ fn fits(plan: &EditPlan, present: &BTreeMap<TreePath, Entry>) -> Result<()> {
 }
 
 impl Change<'_> {
+    /// Pins a path of the state, or takes the pin away. Says whether that changed anything.
+    pub fn pin_state(&self, path: &TreePath, pinned: bool) -> Result<bool> {
+        let host = self.host();
+        let mut pins = host.records.state_pins()?;
+        let changed = match pinned {
+            true => {
+                let new = !pins.contains_key(path);
+                pins.entry(path.clone()).or_insert(host.seed()?.now_sec);
+                new
+            }
+            false => pins.remove(path).is_some(),
+        };
+        if changed {
+            host.records.put_state_pins(&pins)?;
+        }
+        Ok(changed)
+    }
+
     /// Carries edits out. What both ends of each path are is kept first.
     pub fn edit(&self, edits: &Edits, reporter: &dyn Reporter) -> Result<Report> {
         let host = self.host();

@@ -59,9 +59,7 @@ impl std::fmt::Display for ApplyStats {
 /// Carries out every decision of `plan`. A blocked plan is refused.
 pub fn apply(plan: &StatePlan, roots: Roots<'_>, kept: &BlobStore) -> Result<ApplyStats> {
     if plan.blocked {
-        let stops = plan.decisions.iter().find(|d| d.level == thinroot_core::state::Level::Block);
-        let why = stops.map_or_else(String::new, |d| format!("{}: {}", d.path, d.reason));
-        return Err(Error::refused("carry state to the new layer", why).mend("thinroot state conflicts"));
+        return Err(Error::refused("carry state to the new layer", plan.why_blocked()).mend("thinroot state conflicts"));
     }
     let base = roots.base.map(RootContents::open).transpose()?;
     carry_out(plan, RootContents::open(roots.frozen)?, base, Place::open(roots.layer, false)?, kept)

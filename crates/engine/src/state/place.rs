@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, UTIME_OMIT};
 use std::os::fd::AsRawFd;
 use thinroot_core::manifest::{Digest, Entry, Kind, Timestamp};
 use thinroot_core::path::TreePath;
@@ -58,7 +58,7 @@ impl Place {
         match self.look(path)? {
             None => Ok(()),
             Some(found) if found.is_dir() => {
-                for name in self.names(path)? {
+                for name in self.present.names(path)? {
                     let child = path.join(&name).map_err(|why| Error::damaged(format!("remove {path}"), why))?;
                     self.clear(&child)?;
                 }
@@ -68,25 +68,11 @@ impl Place {
         }
     }
 
-    fn names(&self, path: &TreePath) -> Result<Vec<Vec<u8>>> {
-        let dir = self.tree.file(path, Open::Reference)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(&dir, c".", flags, Mode::empty()).at("open directory", shown(path))?;
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&dir).at("list", shown(path))? {
-            let name = entry.at("list", shown(path))?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
-
     /// Removes a path that was deleted in the old layer. A directory that still holds something stays.
     pub fn remove(&mut self, path: &TreePath) -> Result<bool> {
         match self.look(path)? {
             None => Ok(false),
-            Some(found) if found.is_dir() && !self.names(path)?.is_empty() => Ok(false),
+            Some(found) if found.is_dir() && !self.present.names(path)?.is_empty() => Ok(false),
             Some(found) if found.is_dir() => self.tree.remove_directory(path).map(|()| true),
             Some(_) => self.tree.unlink(path).map(|()| true),
         }

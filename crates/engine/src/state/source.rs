@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use thinroot_core::manifest::Digest;
@@ -46,6 +46,25 @@ impl RootContents {
         let stat = rustix::fs::fstat(&fd).at("look at", shown(path))?;
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         Ok(regular.then(|| File::from(fd)))
+    }
+
+    /// Names in a directory, sorted; none where there is no such directory.
+    pub(crate) fn names(&self, dir: &TreePath) -> Result<Vec<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let fd = match rustix::fs::openat2(&self.root, dir.as_bytes(), flags, Mode::empty(), resolve) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Vec::new()),
+            other => other.at("open directory", shown(dir))?,
+        };
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&fd).at("list", shown(dir))? {
+            let name = entry.at("list", shown(dir))?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Opens a file that must be there.

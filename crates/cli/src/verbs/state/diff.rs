@@ -10,7 +10,7 @@ use thinroot_core::state::policy::Treatment;
 use thinroot_core::state::text::unified;
 use thinroot_core::state::{Change, Facet};
 use thinroot_engine::error::Result;
-use thinroot_engine::host::{Comparison, Host, Shown};
+use thinroot_engine::host::{Comparison, Shown};
 
 use super::{is_wanted, tree_paths};
 use crate::answer::Answer;
@@ -73,8 +73,7 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let layer = host.present_layer(args.layer.as_ref())?;
     let comparison = host.compare(&layer, &session.story)?;
     let changed = comparison.delta.changes.iter().filter(|(path, _)| is_wanted(path, &paths));
-    let changes =
-        changed.map(|(path, change)| row(&host, &comparison, path, change, args.unified)).collect::<Result<_>>()?;
+    let changes = changed.map(|(path, change)| row(&comparison, path, change, args.unified)).collect::<Result<_>>()?;
     let body = Body { layer: &layer, base: layer.base(), changes };
     let answer = Answer::new(Exit::Done, text(&body), "state_diff", &body);
     drop(body);
@@ -82,8 +81,8 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     Ok(answer)
 }
 
-fn row<'a>(host: &Host, of: &Comparison, path: &'a TreePath, change: &Change, unified: bool) -> Result<Row<'a>> {
-    let rule = host.policy().rule(path);
+fn row<'a>(of: &Comparison, path: &'a TreePath, change: &Change, unified: bool) -> Result<Row<'a>> {
+    let rule = of.policy.rule(path);
     let shown = if unified { of.texts(path)? } else { Shown::NoText };
     let (diff, hidden) = match shown {
         Shown::Texts { old, new } => (Some(side_by_side(path, change, &old, &new)), false),
@@ -98,7 +97,7 @@ fn row<'a>(host: &Host, of: &Comparison, path: &'a TreePath, change: &Change, un
             Change::Removed => "removed",
         },
         facets: of.delta.facets(path, &of.base),
-        rule: rule.to_string(),
+        rule: rule.told(),
         carried: matches!(rule.treatment, Treatment::State(_)),
         diff,
         hidden,

@@ -79,7 +79,7 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let carried = host.carried_into(&layer)?;
     let edits = host.edited(&layer)?;
     let comparison = host.compare(&layer, &session.story)?;
-    let mut body = body(&path, &comparison, &carried, host.policy().rule(&path).to_string());
+    let mut body = body(&path, &comparison, &carried, comparison.policy.rule(&path).told());
     let all = edits.iter().flat_map(|(plan, edits)| edits.edits.iter().map(move |edit| Edited { plan, edit }));
     body.edits = all.filter(|edited| edited.edit.path == path).collect();
     let answer = Answer::new(Exit::Done, text(&body), "state_explain", &body);

@@ -122,10 +122,10 @@ impl<'a> Planner<'a> {
                 Level::Info,
                 "generated from other files; the new layer makes its own",
             )),
-            Class::Identity if leaf && row != 1 => self.identity(c),
-            Class::Carry | Class::Merge | Class::Structured(_) | Class::MustExist | Class::Block | Class::Identity => {
-                self.by_row(c, row, class)
-            }
+            Class::Identity if leaf && row != 1 => self.always_local(c, "identity of this host"),
+            Class::Pinned if leaf => self.always_local(c, "pinned here"),
+            Class::Carry | Class::Merge | Class::Structured(_) | Class::MustExist => self.by_row(c, row, class),
+            Class::Block | Class::Identity | Class::Pinned => self.by_row(c, row, class),
         }
     }
 
@@ -142,19 +142,19 @@ impl<'a> Planner<'a> {
         reported.then(|| Outcome::new(Action::Leave, Level::Notice, rule.note.clone()))
     }
 
-    fn identity(&mut self, c: Case<'_>) -> Option<Outcome> {
+    /// What the layer has, whether it was changed or not.
+    fn always_local(&mut self, c: Case<'_>, reason: &str) -> Option<Outcome> {
         if self.same_ln(c) {
             return None;
         }
         let Some(l) = c.local else {
-            return Some(Outcome::new(
-                Action::Remove,
-                Level::Info,
-                "identity of this host; absent here, so absent there",
-            ));
+            let mut outcome =
+                Outcome::new(Action::Remove, Level::Info, format!("{reason}; absent here, so absent there"));
+            outcome.kept.extend(keep(Side::Vendor, c.vendor));
+            return Some(outcome);
         };
         let entry = self.numbers.renumber(l, self.names);
-        let mut outcome = Outcome::put(entry, Content::Local, Level::Info, "identity of this host");
+        let mut outcome = Outcome::put(entry, Content::Local, Level::Info, reason);
         outcome.kept.extend(keep(Side::Vendor, c.vendor));
         Some(outcome)
     }
