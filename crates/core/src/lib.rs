@@ -5,9 +5,8 @@
 //!
 //! Reading order: [`name`] and [`path`] (the words), [`manifest`] and [`image`] (what an image is), [`inventory`] (what a
 //! host looks like), [`plan`] (what will be done), [`journal`] (how far it got), [`rewrite`] (how one base becomes the
-//! next), [`state`] (what is carried), [`boot`] (what starts it, and what may go).
-//! host looks like), [`boot`] (what starts it, and what may go), [`audit`] (what must hold).
-//! host looks like), [`state`] (what a layer keeps when its image changes).
+//! next), [`state`] with [`accounts`] and [`ids`] (what a layer keeps when its image changes), [`boot`] (what starts it,
+//! and what may go), [`audit`] (what must hold).
 
 pub mod accounts;
 pub mod audit;
