@@ -616,13 +616,17 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__rollback)
-            opts="-q -h --to --store --boot-dir --json --quiet --help"
+            opts="-q -h --to --carry-state --from --plan --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

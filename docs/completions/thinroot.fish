@@ -144,8 +144,11 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l json -d 'An
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l to -d 'The layer to boot [default: the one to go back to]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l from -d 'Whose changes to take along [default: the booted layer, else the armed one, else the default]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l carry-state -d 'Take along what was changed since, in a copy of the layer to go back to'
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l plan -d 'Show everything that would happen, and do nothing'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'

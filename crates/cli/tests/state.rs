@@ -300,3 +300,17 @@ fn numbers_never_move() {
     assert_eq!(looks("node-3-0+1"), wanted);
     assert_eq!(bench.run("check").stdout, "healthy\n");
 }
+
+#[test]
+fn undoing_the_mode_of_a_directory_leaves_what_is_in_it() {
+    let bench = with_layer();
+    assert_eq!(bench.edit("node-1-0+1", "busybox chmod 750 /etc").code, 0);
+    assert_eq!(bench.run(&format!("update {}", bench.image(2, "theirs"))).code, 0);
+    let listed = |mode: &str| {
+        let run = bench.edit("node-2-0+1", "busybox stat -c %a /etc; busybox ls /etc");
+        assert!(run.stdout.starts_with(&format!("{mode}\n")) && run.stdout.contains("\nconf\n"), "{run:?}");
+    };
+    listed("750");
+    assert_eq!(bench.run("state undo /etc").code, 0);
+    listed("755");
+}

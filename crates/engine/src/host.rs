@@ -3,6 +3,7 @@
 //! Reading needs no lock. Changing does: [`Host::change`] takes the lock, heals what a power cut left inside the
 //! store's own tools, sweeps leftovers that no open plan names, and only then hands out the verbs that change.
 
+mod back;
 mod carry;
 mod change;
 mod compare;
@@ -26,6 +27,7 @@ use thinroot_core::name::{ImageId, LayerName, VolumeName};
 use thinroot_core::plan::{Room, Seed};
 use thinroot_core::state::policy::Policy;
 
+pub use back::BackPreview;
 pub use change::{Change, ForkRequest, RetireTarget};
 pub use compare::{Comparison, Shown};
 pub use edit::{ChangedSince, EditWish, Edits};

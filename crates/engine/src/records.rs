@@ -8,6 +8,7 @@
 //! +-- bases/BASE/chunks             SHA-256 of each 64 KiB of the sealed volume
 //! +-- bases/BASE/image.json         what the image said of itself
 //! +-- decisions/PLAN.json           what was carried, merged, set aside, and why
+//! +-- decisions/PLAN.onto.json      what the layer it went into had changed, where that was made from a layer
 //! +-- edits/PLAN.json               what a person changed after an update: both ends of each path
 //! +-- ids.json                      who has and ever had which number; see thinroot_core::ids
 //! +-- blobs/                        originals and losers, by their SHA-256
@@ -30,7 +31,7 @@ use thinroot_core::manifest::{Digest, Manifest, format};
 use thinroot_core::name::{ImageId, VolumeName};
 use thinroot_core::path::TreePath;
 use thinroot_core::plan::{Plan, PlanId};
-use thinroot_core::state::EditPlan;
+use thinroot_core::state::{Delta, EditPlan};
 
 use crate::durable;
 use crate::error::{Error, IoContext, Result};
@@ -180,8 +181,26 @@ impl Records {
         read_if_there(&self.root.join("decisions").join(format!("{plan}.json")))
     }
 
+    fn onto_path(&self, plan: &PlanId) -> PathBuf {
+        self.root.join("decisions").join(format!("{plan}.onto.json"))
+    }
+
+    /// Keeps what a layer that state is carried into had changed against its base, where it was made from a layer.
+    pub fn put_onto(&self, plan: &PlanId, onto: &Delta) -> Result<()> {
+        let json = serde_json::to_vec(onto).expect("a delta always serialises");
+        durable::write(&self.onto_path(plan), &json, 0o600)
+    }
+
+    /// What that layer had changed; none where it was made from a base.
+    pub fn onto(&self, plan: &PlanId) -> Result<Option<Delta>> {
+        let Some(json) = read_if_there(&self.onto_path(plan))? else { return Ok(None) };
+        let parsed = serde_json::from_slice(&json);
+        parsed.map(Some).map_err(|e| Error::damaged(format!("read what plan {plan} carried state onto"), e))
+    }
+
     /// Forgets the decisions of a plan that was undone.
     pub fn forget_decisions(&self, plan: &PlanId) -> Result<()> {
+        durable::remove(&self.onto_path(plan))?;
         durable::remove(&self.root.join("decisions").join(format!("{plan}.json"))).map(|_| ())
     }
 

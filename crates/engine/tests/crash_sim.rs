@@ -6,6 +6,7 @@
 //! old layer complete; then the plan is resumed on one host and abandoned on another, and the audit must be clean again.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use thinroot_core::journal::Outcome;
@@ -59,6 +60,27 @@ const UNDO: Deed = Deed {
     changes: Some("node-2-0+1"),
 };
 
+/// Going back with what was changed since the update.
+const BACK: Deed = Deed {
+    prepare: |world| {
+        world.update(2).expect("the update");
+        let host = world.host();
+        host.change().expect("the lock").bless(None).expect("blessed");
+        world.edit("node-2-0+1", |root| {
+            fs::write(root.join("etc/app.conf"), "colour = green\nsize = 9\n").expect("edit");
+            fs::write(root.join("etc/later.conf"), "later\n").expect("add");
+            fs::remove_file(root.join("etc/mine.conf")).expect("delete");
+        });
+    },
+    act: |world| {
+        let host = world.host();
+        let change = host.change()?;
+        let plan = host.plan_back(None, None, &Silent)?.plan;
+        change.back(plan, &Silent).map(drop)
+    },
+    changes: None,
+};
+
 const PRUNE: Deed = Deed {
     prepare: |world| {
         for version in [2, 3] {
@@ -81,6 +103,11 @@ fn an_update_survives_a_cut_at_every_point() {
 #[test]
 fn a_rollback_survives_a_cut_at_every_point() {
     sweep(ROLLBACK, 1, Abandoned::LeavesEither);
+}
+
+#[test]
+fn going_back_with_later_changes_survives_a_cut_at_every_point() {
+    sweep(BACK, 3, Abandoned::LeavesTheOld);
 }
 
 #[test]

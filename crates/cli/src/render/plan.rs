@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use thinroot_core::plan::update::Planned;
-use thinroot_core::plan::{Need, RECORDS_MARGIN_BYTES, RESERVE_BYTES, Room};
+use thinroot_core::plan::{Need, Plan, RECORDS_MARGIN_BYTES, RESERVE_BYTES, Room};
+use thinroot_core::state::StatePlan;
 use thinroot_engine::host::Preview;
 
 use super::state::{self, Extent};
@@ -15,9 +16,14 @@ pub fn preview(preview: &Preview, room: Room) -> String {
         Planned::Nothing(why) => return format!("nothing to do: {why}\n"),
         Planned::Plan(plan) => plan,
     };
-    let mut out = format!("{plan}\n{}", space(preview.need, room));
-    if let Some(plan) = &preview.state {
-        let _ = write!(out, "\n{}{}", state::summary(plan), state::groups(plan, Extent::Overview, |_| true)); // a String
+    whole(plan, preview.need, room, preview.state.as_ref())
+}
+
+/// Steps, room, state.
+pub fn whole(plan: &Plan, need: Need, room: Room, state: Option<&StatePlan>) -> String {
+    let mut out = format!("{plan}\n{}", space(need, room));
+    if let Some(state) = state {
+        let _ = write!(out, "\n{}{}", state::summary(state), state::groups(state, Extent::Overview, |_| true)); // a String
     }
     out
 }
@@ -42,8 +48,7 @@ fn space(need: Need, room: Room) -> String {
 mod tests {
     use super::*;
     use thinroot_core::inventory::Space;
-    use thinroot_core::plan::{FORMAT_VERSION, Plan, Purpose, Step};
-    use thinroot_core::state::StatePlan;
+    use thinroot_core::plan::{FORMAT_VERSION, Purpose, Step};
 
     #[test]
     fn a_preview_shows_steps_room_and_state() {

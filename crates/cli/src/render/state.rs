@@ -187,6 +187,11 @@ fn kept_line(kept: &Kept) -> String {
     format!("kept: {side}, {}, SHA-256 {}", crate::size::human(kept.size_bytes), kept.digest)
 }
 
+/// What a plan that was carried out came to: how many, what a person should look at, how to get at what lost.
+pub fn outcome(plan: &StatePlan) -> String {
+    summary(plan) + &groups(plan, Extent::Findings, |_| true) + hint(plan)
+}
+
 /// How to get at what lost, where anything did.
 pub fn hint(plan: &StatePlan) -> &'static str {
     let lost = plan.decisions.iter().any(|decision| decision.level.is_finding() && !decision.kept.is_empty());

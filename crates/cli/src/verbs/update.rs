@@ -15,7 +15,6 @@ use crate::answer::Answer;
 use crate::args::ImageArgs;
 use crate::exit::Exit;
 use crate::guide::Guide;
-use crate::render::state::Extent;
 use crate::render::{self, report};
 use crate::session::{Mounts, Session};
 use crate::size;
@@ -170,8 +169,8 @@ struct PlanBody<'a> {
 }
 
 /// What is needed at worst and what is free, in bytes.
-#[derive(Serialize)]
-struct RoomBody {
+#[derive(Debug, Serialize)]
+pub struct RoomBody {
     pool_needed_bytes: u64,
     pool_free_bytes: u64,
     boot_needed_bytes: u64,
@@ -181,7 +180,8 @@ struct RoomBody {
 }
 
 impl RoomBody {
-    fn new(need: Need, room: Room) -> Self {
+    /// Of a plan's needs and what a survey found.
+    pub fn new(need: Need, room: Room) -> Self {
         RoomBody {
             pool_needed_bytes: need.pool_bytes,
             pool_free_bytes: room.pool.data_free_bytes(),
@@ -237,13 +237,10 @@ fn done(host: &Host, report: &Report) -> Result<Answer> {
     let state = host.decisions(Some(&report.plan.id))?.map(|(_, state)| state);
     let layer = report::new_layer(&report.plan);
     let mut text = layer.map(|layer| format!("layer {layer} is staged\n")).unwrap_or_default();
-    if let Some(state) = &state {
-        text += &render::state::summary(state);
-        text += &render::state::groups(state, Extent::Findings, |_| true);
-        text += render::state::hint(state);
-    } else {
-        text += &report::findings(report);
-    }
+    text += &match &state {
+        Some(state) => render::state::outcome(state),
+        None => report::findings(report),
+    };
     text += &report::what_boots(&report.plan);
     let armed = report::armed(&report.plan).map(|(layer, tries)| ArmedBody { layer, tries });
     let body = DoneBody { changed: true, why: None, layer, armed, report: Some(report), state: state.as_ref() };

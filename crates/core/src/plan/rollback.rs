@@ -1,9 +1,19 @@
-//! Planning to boot another layer that is here already.
+//! Planning to boot another layer that is here already, as it is or with what was changed since it was left.
 
+use super::room::{self, Need};
+use super::update::{TRIES, frozen_name, missing};
 use super::{Plan, Purpose, Refusal, Seed, Step};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Role};
 use crate::name::LayerName;
-use crate::plan::update::TRIES;
+
+/// A way back that takes the later changes along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Return {
+    /// Whose later changes.
+    pub from: LayerName,
+    /// The layer to go back to. It stays as it is: the changes go into a copy.
+    pub to: LayerName,
+}
 
 /// Arms `to`; without it the layer to go back to: the last good one that is neither booted nor what boots next.
 pub fn rollback(inventory: &Inventory, to: Option<&LayerName>, seed: Seed) -> Result<Plan, Refusal> {
@@ -13,7 +23,7 @@ pub fn rollback(inventory: &Inventory, to: Option<&LayerName>, seed: Seed) -> Re
         None => previous(inventory)?,
     };
     if inventory.ready(&target.volume()).is_none() {
-        return Err(super::update::missing(inventory, &target.volume()));
+        return Err(missing(inventory, &target.volume()));
     }
     if !inventory.entries.contains(&target) {
         return Err(Refusal::new(
@@ -27,6 +37,63 @@ pub fn rollback(inventory: &Inventory, to: Option<&LayerName>, seed: Seed) -> Re
         Step::Arm { layer: target, tries: TRIES }
     };
     Ok(seed.plan(Purpose::Rollback, None, vec![step]))
+}
+
+/// Between which layers later changes are taken back: from the named one, else from what runs or would run; to the named
+/// one, else to the layer that [`rollback`] goes back to.
+pub fn back(inventory: &Inventory, from: Option<&LayerName>, to: Option<&LayerName>) -> Result<Return, Refusal> {
+    inventory.no_open_plan()?;
+    let selection = &inventory.selection;
+    let armed = selection.armed().map(|armed| &armed.layer);
+    let Some(from) = from.or(inventory.booted.as_ref()).or(armed).or(selection.default_layer()).cloned() else {
+        return Err(Refusal::new("there is no layer whose changes could be taken back", "name one with --from LAYER"));
+    };
+    let to = match to {
+        Some(layer) => layer.clone(),
+        None => previous(inventory)?,
+    };
+    for layer in [&from, &to] {
+        if inventory.ready(&layer.volume()).is_none_or(|volume| volume.role != Role::Layer) {
+            return Err(missing(inventory, &layer.volume()));
+        }
+    }
+    if from == to {
+        return Err(Refusal::new(
+            format!("{to} is the layer that the changes are in already"),
+            "go back without --carry-state, or name two layers with --from and --to",
+        ));
+    }
+    if from.base().name() != to.base().name() {
+        return Err(Refusal::new(
+            format!("{from} and {to} are layers of different products"),
+            "go back without --carry-state",
+        ));
+    }
+    Ok(Return { from, to })
+}
+
+/// A copy of the layer to go back to, the later changes, entry, arm. `kernel` is the newest kernel of its base.
+pub fn carry_back(
+    inventory: &Inventory,
+    wanted: &Return,
+    kernel: &str,
+    need: Need,
+    seed: Seed,
+) -> Result<Plan, Refusal> {
+    let Return { from, to } = back(inventory, Some(&wanted.from), Some(&wanted.to))?;
+    room::check(need, inventory.room)?;
+    let layer = inventory.next_layer(to.base());
+    let frozen = frozen_name(seed);
+    let steps = vec![
+        Step::CreateLayer { layer: layer.clone(), origin: to.volume() },
+        Step::FreezeState { layer: from.clone(), frozen: frozen.clone() },
+        Step::MergeState { from, frozen: frozen.clone(), layer: layer.clone() },
+        Step::PublishLayer { layer: layer.clone() },
+        Step::WriteEntry { layer: layer.clone(), kernel: kernel.into() },
+        Step::Arm { layer, tries: TRIES },
+        Step::DropFrozen { frozen },
+    ];
+    Ok(seed.plan(Purpose::Rollback, None, steps))
 }
 
 fn previous(inventory: &Inventory) -> Result<LayerName, Refusal> {
@@ -81,5 +148,32 @@ mod tests {
         assert!(target(&inventory, Some("node-9-0+1")).unwrap_err().why.contains("no node-9-0+1"));
         inventory.entries.clear();
         assert!(target(&inventory, Some("node-1-0+1")).unwrap_err().mend.contains("layer fork"));
+    }
+
+    #[test]
+    fn changes_go_back_into_a_copy() {
+        let mut inventory = inventory(&["node-1-0", "node-1-0+1", "node-2-0", "node-2-0+1"]);
+        let new: LayerName = "node-2-0+1".parse().unwrap();
+        inventory.selection = inventory.selection.arm(&new, 3).unwrap().bless(&new).unwrap();
+        inventory.booted = Some(new);
+        let wanted = back(&inventory, None, None).unwrap();
+        let plan = carry_back(&inventory, &wanted, "6.1", Need::default(), SEED).unwrap();
+        let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            steps,
+            [
+                "create layer node-1-0+2 as a snapshot of node-1-0+1",
+                "freeze layer node-2-0+1 as frozen.1800000000.0007",
+                "carry the state of node-2-0+1 into node-1-0+2",
+                "publish layer node-1-0+2",
+                "write the boot entry of node-1-0+2 with kernel 6.1",
+                "arm node-1-0+2 for the next boot, 3 tries",
+                "remove the frozen snapshot frozen.1800000000.0007",
+            ]
+        );
+        let to = "node-2-0+1".parse().unwrap();
+        assert!(back(&inventory, None, Some(&to)).unwrap_err().why.contains("already"));
+        let to = "node-9-0+1".parse().unwrap();
+        assert!(back(&inventory, None, Some(&to)).unwrap_err().why.contains("no node-9-0+1"));
     }
 }

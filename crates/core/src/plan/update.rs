@@ -236,7 +236,7 @@ fn newest_kernel(image: &ImageInfo) -> String {
     image.kernels.first().map(|kernel| kernel.version.clone()).unwrap_or_default()
 }
 
-fn frozen_name(seed: Seed) -> VolumeName {
+pub(super) fn frozen_name(seed: Seed) -> VolumeName {
     format!("frozen.{}.{:04x}", seed.now_sec, seed.salt).parse().expect("letters, digits and dots")
 }
 

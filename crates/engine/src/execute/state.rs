@@ -28,14 +28,25 @@ impl Execution<'_> {
         let host = self.host;
         let source = host.store.mount(frozen, Access::Inspect)?;
         let target = host.store.mount(&layer.volume(), Access::WriteLayer)?;
-        let new = host.manifest(layer.base())?;
-        let mut contents = tree_contents(target.path(), &new);
-        let (_, plan) = host.plan_state(from, source.path(), &new, &mut contents, self.reporter)?;
+        let (onto, plan) = match self.origin(layer)? {
+            Some(origin) => {
+                let returned = host.plan_return(from, source.path(), &origin, target.path(), self.reporter)?;
+                (Some(returned.onto), returned.state)
+            }
+            None => {
+                let new = host.manifest(layer.base())?;
+                let mut contents = tree_contents(target.path(), &new);
+                (None, host.plan_state(from, source.path(), &new, &mut contents, self.reporter)?.1)
+            }
+        };
         if plan.blocked {
             return Err(Error::new(ErrorKind::Refused, format!("carry the state of {from}"), plan.why_blocked())
                 .mend("decide these paths in the running layer, then update again"));
         }
         let json = serde_json::to_vec(&plan).expect("state plans always serialise");
+        if let Some(onto) = &onto {
+            host.records.put_onto(&self.file.journal.plan.id, onto)?;
+        }
         host.records.put_decisions(&self.file.journal.plan.id, &json)?;
         let old_base = host.mount_base(from.base())?;
         let roots = Roots { frozen: source.path(), layer: target.path(), base: old_base.as_ref().map(Mounted::path) };
@@ -44,6 +55,17 @@ impl Execution<'_> {
         source.finish()?;
         self.findings.extend(plan.findings());
         Ok(stats.to_string())
+    }
+
+    /// The layer that a layer of this plan is a snapshot of; none where it is one of a base.
+    fn origin(&self, wanted: &LayerName) -> Result<Option<LayerName>> {
+        let origin = self.plan().steps.iter().find_map(|step| match step {
+            Step::CreateLayer { layer, origin } if layer == wanted => Some(origin.clone()),
+            _ => None,
+        });
+        let Some(origin) = origin.filter(|origin| *origin != wanted.base().volume()) else { return Ok(None) };
+        let layer = origin.as_str().parse();
+        layer.map(Some).map_err(|why| Error::damaged(format!("merge into {wanted}"), why))
     }
 
     /// Changes the paths that still are as they were planned with; those that are changed already stay. A path that is

@@ -180,7 +180,7 @@ impl<'a> Change<'a> {
         Ok(started.layer)
     }
 
-    fn still_true(&self, plan: &Plan) -> Result<()> {
+    pub(super) fn still_true(&self, plan: &Plan) -> Result<()> {
         let inventory = self.host.inventory()?;
         let stale = |why: String| Error::refused("carry out the plan", why).mend("run the command again");
         if let Some(open) = &inventory.open_plan {
@@ -257,7 +257,7 @@ impl Host {
         }
     }
 
-    fn boot_need(&self, base: &ImageId) -> Result<u64> {
+    pub(super) fn boot_need(&self, base: &ImageId) -> Result<u64> {
         let manifest = self.manifest(base)?;
         let kernel = thinroot_core::image::find_kernels(&manifest).into_iter().next();
         let files = kernel.map(|kernel| KernelFile::of_kernel(&manifest, &kernel)).unwrap_or_default();

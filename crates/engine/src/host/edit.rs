@@ -74,7 +74,7 @@ impl Host {
         };
         let layer = carried.layer.clone();
         let edits = self.edited(&layer)?;
-        let vendor = self.manifest(layer.base())?;
+        let vendor = self.ground(&carried)?;
         let editor = Editor { carried: &carried, edits: &edits, vendor: &vendor };
         let wanted = editor.goals(wish)?;
         let paths: BTreeSet<TreePath> = wanted.iter().map(|goal| goal.path.clone()).collect();

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use thinroot_core::inventory::Role;
 use thinroot_core::journal::StepState;
-use thinroot_core::manifest::Digest;
+use thinroot_core::manifest::{Digest, Manifest};
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::{Plan, PlanId, Purpose, Step};
 use thinroot_core::state::{EditPlan, StatePlan};
@@ -72,6 +72,14 @@ impl Host {
         })
     }
 
+    /// What the layer that an update carried state into had before: what its base ships, or for one that was made from
+    /// a layer what that one had.
+    pub fn ground(&self, carried: &Carried) -> Result<Manifest> {
+        let shipped = self.manifest(carried.layer.base())?;
+        let Some(onto) = self.records.onto(&carried.plan)? else { return Ok(shipped) };
+        onto.over(&shipped).map_err(|why| Error::damaged(format!("read what plan {} began with", carried.plan), why))
+    }
+
     /// What persons edited in a layer since it was made, the oldest first. What was abandoned is not among it.
     pub fn edited(&self, layer: &LayerName) -> Result<Vec<(PlanId, EditPlan)>> {
         let mut found = Vec::new();
@@ -99,7 +107,8 @@ impl Host {
             Some(plan) => vec![plan.clone()],
             None => {
                 let journals = self.records.journals()?.into_iter().rev();
-                journals.filter(|j| j.plan.purpose == Purpose::Update).map(|j| j.plan.id).collect()
+                let carries = |plan: &Plan| plan.steps.iter().any(|step| matches!(step, Step::MergeState { .. }));
+                journals.filter(|journal| carries(&journal.plan)).map(|journal| journal.plan.id).collect()
             }
         };
         for id in candidates {

@@ -138,6 +138,12 @@ struct Applier<'a> {
 
 impl Applier<'_> {
     fn keep(&mut self, decision: &Decision) -> Result<()> {
+        // A merged text is what later changes are told from, and it is nowhere else.
+        if let Action::Put { entry, content: Content::Merged { text } } = &decision.action
+            && let Some(digest) = entry.kind.digest()
+        {
+            self.blobs.keep(&digest, &mut text.as_slice(), &decision.path)?;
+        }
         for kept in &decision.kept {
             let path = &decision.path;
             if self.blobs.has(&kept.digest) {
@@ -159,16 +165,15 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// The old base's content: from the old base, or from the new one where that has the same.
+    /// What changes were told from: from the old base, or from the new layer where that has the same.
     fn original(&self, path: &TreePath, kept: &Kept) -> Result<Option<File>> {
-        if let Some(base) = &self.base {
-            return base.required(path).map(Some);
+        for tree in self.base.iter().chain([&self.place.present]) {
+            let Some(mut file) = tree.file(path)? else { continue };
+            if digest_of(&mut file).at("read", shown(path))?.0 == kept.digest {
+                return tree.file(path);
+            }
         }
-        let Some(mut file) = self.place.present.file(path)? else { return Ok(None) };
-        if digest_of(&mut file).at("read", shown(path))?.0 != kept.digest {
-            return Ok(None);
-        }
-        self.place.present.file(path)
+        Ok(None)
     }
 
     fn remove(&mut self, decision: &Decision) -> Result<()> {

@@ -182,7 +182,8 @@ impl Place {
 
     /// Gives a path an inode of its own, with the content it has, and its entry's metadata.
     pub fn detach(&mut self, entry: &Entry) -> Result<()> {
-        if self.look(&entry.path)?.is_none_or(|found| found.nlink() < 2) {
+        // Only files have other names. A directory's links are its children, and a new one would not have them.
+        if self.look(&entry.path)?.is_none_or(|found| found.is_dir() || found.nlink() < 2) {
             return self.align(entry);
         }
         if let Kind::File { .. } = entry.kind {

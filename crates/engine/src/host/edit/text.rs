@@ -25,7 +25,7 @@ impl Host {
         let Some(decision) = carried.state.decisions.iter().find(|decision| decision.path == *path) else {
             return refuse("the update that made this layer decided nothing over it");
         };
-        let manifest = self.manifest(carried.layer.base())?;
+        let manifest = self.ground(&carried)?;
         let vendor = manifest.get(path);
         let (Ok(Some(mine)), Some(vendor)) = (mine(decision, vendor), vendor) else {
             return refuse("one of the two sides does not have it; take one with --mine or --theirs");
