@@ -88,6 +88,9 @@ _thinroot() {
             thinroot__subcmd__layer,shell)
                 cmd="thinroot__subcmd__layer__subcmd__shell"
                 ;;
+            thinroot__subcmd__state,catch-up)
+                cmd="thinroot__subcmd__state__subcmd__catch__subcmd__up"
+                ;;
             thinroot__subcmd__state,conflicts)
                 cmd="thinroot__subcmd__state__subcmd__conflicts"
                 ;;
@@ -646,12 +649,42 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__state)
-            opts="-q -h --store --boot-dir --json --quiet --help diff plan explain conflicts resolve undo show policy pin unpin pins"
+            opts="-q -h --store --boot-dir --json --quiet --help diff plan explain conflicts resolve undo catch-up show policy pin unpin pins"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__state__subcmd__catch__subcmd__up)
+            opts="-q -h --layer --limit --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --layer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

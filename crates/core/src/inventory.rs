@@ -183,7 +183,8 @@ impl Inventory {
         Some(reasons.iter().map(KeepReason::as_str).collect::<Vec<_>>().join(" and "))
     }
 
-    pub(crate) fn no_open_plan(&self) -> Result<(), Refusal> {
+    /// Refuses while a plan is open: it is finished or undone first.
+    pub fn no_open_plan(&self) -> Result<(), Refusal> {
         match &self.open_plan {
             None => Ok(()),
             Some(id) => Err(Refusal::interrupted(id)),

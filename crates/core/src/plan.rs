@@ -2,11 +2,12 @@
 //!
 //! A plan leaves nothing to choose. It can be printed, compared, stored and tested; the executor in the engine only
 //! carries it out. One file a purpose: [`mod@update`], [`mod@rollback`], [`mod@edit`],
-//! [`mod@retire`].
+//! [`mod@catch_up`], [`mod@retire`].
 //!
 //! Must stay true: before [`Plan::commit`] every step can be undone and nothing the running layer reads is written;
 //! from there on the plan only goes forward.
 
+pub mod catch_up;
 pub mod edit;
 pub mod retire;
 pub mod rollback;
@@ -90,6 +91,8 @@ pub enum Purpose {
     Rollback,
     /// Change paths of a layer as a person decided.
     EditState,
+    /// Change a staged layer by what was changed since in the one its state came from.
+    CatchUp,
     /// Remove layers and bases.
     Retire,
 }
@@ -103,6 +106,7 @@ impl Purpose {
             Purpose::Update => "update",
             Purpose::Rollback => "rollback",
             Purpose::EditState => "edit-state",
+            Purpose::CatchUp => "catch-up",
             Purpose::Retire => "retire",
         }
     }

@@ -19,6 +19,7 @@ use crate::path::TreePath;
 mod decide;
 pub mod edit;
 mod facets;
+pub mod late;
 mod lineage;
 mod links;
 pub mod plan;

@@ -5,6 +5,7 @@
 
 mod back;
 mod carry;
+mod catch_up;
 mod change;
 mod compare;
 mod edit;
@@ -28,6 +29,7 @@ use thinroot_core::plan::{Room, Seed};
 use thinroot_core::state::policy::Policy;
 
 pub use back::BackPreview;
+pub use catch_up::CaughtUp;
 pub use change::{Change, ForkRequest, RetireTarget};
 pub use compare::{Comparison, Shown};
 pub use edit::{ChangedSince, EditWish, Edits};

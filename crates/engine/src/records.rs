@@ -12,6 +12,7 @@
 //! +-- edits/PLAN.json               what a person changed after an update: both ends of each path
 //! +-- ids.json                      who has and ever had which number; see thinroot_core::ids
 //! +-- blobs/                        originals and losers, by their SHA-256
+//! +-- missed.json                   why a staged layer did not catch up with what was changed since
 //! +-- pins                          volumes the admin pinned, one a line
 //! +-- state-pins.json               paths the admin pinned, and when
 //! ```
@@ -23,12 +24,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thinroot_core::ids::Ledger;
 use thinroot_core::image::ImageInfo;
 use thinroot_core::journal::{Event, Journal, event_line, head_line};
 use thinroot_core::manifest::{Digest, Manifest, format};
-use thinroot_core::name::{ImageId, VolumeName};
+use thinroot_core::name::{ImageId, LayerName, VolumeName};
 use thinroot_core::path::TreePath;
 use thinroot_core::plan::{Plan, PlanId};
 use thinroot_core::state::{Delta, EditPlan};
@@ -244,6 +246,24 @@ impl Records {
         durable::remove(&self.edits_path(plan)).map(|_| ())
     }
 
+    /// Why a staged layer lacks what was changed after it was staged; none where it does not.
+    pub fn missed(&self) -> Result<Option<Missed>> {
+        let Some(json) = read_if_there(&self.root.join("missed.json"))? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|e| Error::damaged("read why a layer did not catch up", e))
+    }
+
+    /// Sets it.
+    pub fn put_missed(&self, missed: Option<&Missed>) -> Result<()> {
+        let path = self.root.join("missed.json");
+        match missed {
+            Some(missed) => {
+                let json = serde_json::to_vec(missed).expect("it always serialises");
+                durable::write(&path, &json, 0o600)
+            }
+            None => durable::remove(&path).map(drop),
+        }
+    }
+
     /// Volumes the admin pinned.
     pub fn pins(&self) -> Result<BTreeSet<VolumeName>> {
         let Some(bytes) = read_if_there(&self.root.join("pins"))? else { return Ok(BTreeSet::new()) };
@@ -327,6 +347,15 @@ impl Records {
         }
         Ok(())
     }
+}
+
+/// A staged layer that did not catch up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// The layer.
+    pub layer: LayerName,
+    /// Why.
+    pub why: String,
 }
 
 /// A part of a base's record.

@@ -81,6 +81,20 @@ const BACK: Deed = Deed {
     changes: None,
 };
 
+/// Taking along what was changed after an update was staged.
+const CATCH_UP: Deed = Deed {
+    prepare: |world| {
+        world.update(2).expect("the update");
+        world.edit("node-1-0+1", |root| {
+            fs::write(root.join("etc/app.conf"), "colour = green\nsize = 9\n").expect("edit");
+            fs::write(root.join("etc/later.conf"), "later\n").expect("add");
+            fs::remove_file(root.join("etc/mine.conf")).expect("delete");
+        });
+    },
+    act: |world| world.host().change()?.catch_up(None, None, &Silent).map(drop),
+    changes: Some("node-2-0+1"),
+};
+
 const PRUNE: Deed = Deed {
     prepare: |world| {
         for version in [2, 3] {
@@ -108,6 +122,11 @@ fn a_rollback_survives_a_cut_at_every_point() {
 #[test]
 fn going_back_with_later_changes_survives_a_cut_at_every_point() {
     sweep(BACK, 3, Abandoned::LeavesTheOld);
+}
+
+#[test]
+fn a_catch_up_survives_a_cut_at_every_point() {
+    sweep(CATCH_UP, 1, Abandoned::LeavesTheOld);
 }
 
 #[test]

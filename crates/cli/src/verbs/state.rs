@@ -1,5 +1,6 @@
 //! `state`: how a layer differs from its base, what updates did with it, and what they would do.
 
+mod catch_up;
 mod conflicts;
 mod diff;
 mod explain;
@@ -84,6 +85,15 @@ pub enum What {
     /// not. What the path had is kept, so that 'state undo' brings it back. The account files (passwd, group, shadow and
     /// their like) are changed together.
     Resolve(resolve::Args),
+    /// Take along what was changed after an update was staged
+    ///
+    /// An update carries the state as it is while it is staged. Whatever is changed on the running layer between then and
+    /// the restart is taken along by this: the merge is made again, and only what comes out otherwise is changed in the
+    /// staged layer. A path that was changed in the staged layer too stays as it is there, and that is told. The service
+    /// thinroot-catch-up runs it when the host shuts down.
+    ///
+    /// While it works the old layer is what would boot. Where it fails, everything stays as it was staged.
+    CatchUp(catch_up::Args),
     /// Take back what an update, or a resolution after it, did to paths
     ///
     /// A path goes back to what it was before the last thing that was done to it: a resolution first, then the decision
@@ -108,6 +118,7 @@ pub const GUIDES: &[Guide] = &[
     conflicts::GUIDE,
     resolve::GUIDE,
     undo::GUIDE,
+    catch_up::GUIDE,
     show::GUIDE,
     policy::GUIDES[0],
     policy::GUIDES[1],
@@ -129,6 +140,7 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
         What::Pins => pin::list(session),
         What::Resolve(args) => resolve::run(session, args),
         What::Undo(args) => undo::run(session, args),
+        What::CatchUp(args) => catch_up::run(session, args),
         What::Show(args) => show::run(session, args),
     }
 }

@@ -12,12 +12,16 @@ pub fn edit(inventory: &Inventory, edits: &EditPlan, seed: Seed) -> Result<Plan,
     if inventory.ready(&layer.volume()).is_none_or(|volume| volume.role != Role::Layer) {
         return Err(super::update::missing(inventory, &layer.volume()));
     }
+    room::check(need(edits), inventory.room)?;
+    Ok(seed.plan(Purpose::EditState, None, vec![Step::EditState { layer: layer.clone() }]))
+}
+
+/// What edits use at worst.
+pub(super) fn need(edits: &EditPlan) -> Need {
     let bytes = |entry: &Option<crate::manifest::Entry>| entry.as_ref().map_or(0, |e| e.kind.content_bytes());
-    let need = Need {
+    Need {
         pool_bytes: edits.edits.iter().map(|edit| bytes(&edit.after)).sum(),
         records_bytes: edits.edits.iter().flat_map(|edit| edit.contents()).map(|(_, size)| size).sum(),
         boot_bytes: 0,
-    };
-    room::check(need, inventory.room)?;
-    Ok(seed.plan(Purpose::EditState, None, vec![Step::EditState { layer: layer.clone() }]))
+    }
 }

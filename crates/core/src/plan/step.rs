@@ -57,7 +57,14 @@ pub enum Step {
         /// The new layer.
         layer: LayerName,
     },
-    /// Changes paths of a layer, which may be running, as a person decided; what exactly is recorded under the plan's id.
+    /// What is armed is armed no more while it is changed: until it is again, the default boots.
+    Suspend {
+        /// The armed layer.
+        layer: LayerName,
+        /// The tries it had.
+        tries: u8,
+    },
+    /// Changes paths of a layer, which may be running, as was decided; what exactly is recorded under the plan's id.
     EditState {
         /// The layer.
         layer: LayerName,
@@ -124,6 +131,7 @@ impl Step {
             Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => false,
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => false,
             Step::EditState { .. } | Step::PublishLayer { .. } | Step::WriteEntry { .. } => false,
+            Step::Suspend { .. } => false,
         }
     }
 
@@ -143,7 +151,7 @@ impl Step {
             Step::PublishLayer { layer } | Step::RemoveLayer { layer } => Some(layer.volume()),
             Step::FreezeState { frozen, .. } | Step::DropFrozen { frozen } => Some(frozen.clone()),
             // A published layer: it is nobody's leftover.
-            Step::EditState { .. } => None,
+            Step::EditState { .. } | Step::Suspend { .. } => None,
             Step::WriteEntry { .. } | Step::Arm { .. } | Step::SetDefault { .. } => None,
             Step::Disarm { .. } | Step::RemoveEntry { .. } | Step::SweepBoot => None,
         }
@@ -157,7 +165,7 @@ impl Step {
             Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => None,
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => None,
             Step::PublishLayer { .. } | Step::WriteEntry { .. } | Step::Arm { .. } => None,
-            Step::SetDefault { .. } | Step::Disarm { .. } | Step::EditState { .. } => None,
+            Step::SetDefault { .. } | Step::Disarm { .. } | Step::EditState { .. } | Step::Suspend { .. } => None,
             Step::DropFrozen { .. } | Step::SweepBoot => None,
         }
     }
@@ -177,6 +185,7 @@ impl fmt::Display for Step {
             Step::CreateLayer { layer, origin } => write!(f, "create layer {layer} as a snapshot of {origin}"),
             Step::FreezeState { layer, frozen } => write!(f, "freeze layer {layer} as {frozen}"),
             Step::MergeState { from, layer, .. } => write!(f, "carry the state of {from} into {layer}"),
+            Step::Suspend { layer, .. } => write!(f, "let the default boot while {layer} is changed"),
             Step::EditState { layer } => write!(f, "change paths of {layer} as decided"),
             Step::PublishLayer { layer } => write!(f, "publish layer {layer}"),
             Step::WriteEntry { layer, kernel } => write!(f, "write the boot entry of {layer} with kernel {kernel}"),

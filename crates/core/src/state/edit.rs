@@ -24,6 +24,8 @@ pub enum Choice {
     Merged,
     /// What was there before a decision or an edit was carried out.
     Undo,
+    /// What the merge gives with what was changed after it was made. Nobody's wish, so nothing that a person undoes.
+    CaughtUp,
 }
 
 impl Choice {
@@ -33,6 +35,7 @@ impl Choice {
             Choice::Theirs => "resolved with the image's version",
             Choice::Merged => "resolved by hand",
             Choice::Undo => "undone",
+            Choice::CaughtUp => "changed after the update was staged",
         }
     }
 }
@@ -104,6 +107,9 @@ impl Edit {
     fn decision(&self) -> Decision {
         let action = match (&self.before, &self.after) {
             (_, None) => Action::Remove,
+            (_, Some(after)) if let Some(first) = &after.hardlink => {
+                Action::Put { entry: after.clone(), content: Content::LinkTo { path: first.clone() } }
+            }
             (Some(before), Some(after)) if same_content(&before.kind, &after.kind) => {
                 Action::Put { entry: after.clone(), content: Content::Vendor { detach: true } }
             }

@@ -72,6 +72,22 @@ impl Execution<'_> {
         self.host.boot.set_selection(&wish).map(|_: Ensured| String::new())
     }
 
+    pub(super) fn suspend(&mut self, layer: &LayerName) -> Result<String> {
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
+        if selection.armed().is_some_and(|armed| armed.layer == *layer) {
+            let free =
+                selection.disarm().map_err(|e| Error::failed(format!("let the default boot, not {layer}"), e))?;
+            self.host.boot.set_selection(&free)?;
+        }
+        Ok(String::new())
+    }
+
+    pub(super) fn undo_suspend(&mut self, layer: &LayerName, tries: u8) -> Result<()> {
+        self.arm(layer, tries)?;
+        // A cut in the middle may have left a file half written that arming what is armed does not write again.
+        self.host.boot.sweep().map(drop)
+    }
+
     pub(super) fn disarm(&mut self, layer: &LayerName) -> Result<String> {
         let selection = self.host.boot.read_selection()?.unwrap_or_default();
         let failed = |why: String| Error::failed(format!("boot the default {layer} next"), why);

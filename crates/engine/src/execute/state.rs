@@ -59,9 +59,9 @@ impl Execution<'_> {
 
     /// The layer that a layer of this plan is a snapshot of; none where it is one of a base.
     fn origin(&self, wanted: &LayerName) -> Result<Option<LayerName>> {
-        let origin = self.plan().steps.iter().find_map(|step| match step {
-            Step::CreateLayer { layer, origin } if layer == wanted => Some(origin.clone()),
-            _ => None,
+        let origin = self.plan().steps.iter().find_map(|step| {
+            let Step::CreateLayer { layer, origin } = step else { return None };
+            (layer == wanted).then(|| origin.clone())
         });
         let Some(origin) = origin.filter(|origin| *origin != wanted.base().volume()) else { return Ok(None) };
         let layer = origin.as_str().parse();

@@ -17,6 +17,7 @@ impl Execution<'_> {
             Step::CreateLayer { layer, origin } => self.create_layer(layer, origin, attempt),
             Step::FreezeState { layer, frozen } => self.freeze_state(layer, frozen, attempt),
             Step::MergeState { from, frozen, layer } => self.merge_state(from, frozen, layer, attempt),
+            Step::Suspend { layer, .. } => self.suspend(layer),
             Step::EditState { layer } => self.edit_state(layer),
             Step::PublishLayer { layer } => self.publish_layer(layer),
             Step::WriteEntry { layer, kernel } => self.write_entry(layer, kernel),
@@ -43,6 +44,7 @@ impl Execution<'_> {
                 self.discard(frozen)
             }
             Step::MergeState { .. } => self.host.records.forget_decisions(&self.plan().id.clone()),
+            Step::Suspend { layer, tries } => self.undo_suspend(layer, *tries),
             Step::EditState { layer } => self.undo_edit(layer),
             Step::PublishLayer { layer } => self.withdraw(&layer.volume()),
             Step::WriteEntry { layer, .. } => self.undo_entry(layer),

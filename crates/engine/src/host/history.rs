@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use thinroot_core::inventory::Role;
-use thinroot_core::journal::StepState;
+use thinroot_core::journal::{Journal, StepState};
 use thinroot_core::manifest::{Digest, Manifest};
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::{Plan, PlanId, Purpose, Step};
@@ -40,12 +40,26 @@ impl Host {
                 (*layer == wanted && *state == StepState::Done).then(|| from.clone())
             });
             let Some(from) = merge else { continue };
-            if let Some((plan, state)) = self.decisions(Some(&journal.plan.id))? {
+            if let Some((plan, mut state)) = self.decisions(Some(&journal.plan.id))? {
+                if let Some(later) = self.caught_up(&wanted)? {
+                    state = later;
+                }
                 let layer = std::mem::replace(&mut wanted, from.clone());
                 found.push(Carried { plan, created_sec: journal.plan.created_sec, from, layer, state });
             }
         }
         Ok(found)
+    }
+
+    /// What was decided over a layer in the end, where it caught up with what was changed after it was staged.
+    fn caught_up(&self, layer: &LayerName) -> Result<Option<StatePlan>> {
+        for journal in self.records.journals()?.into_iter().rev() {
+            let of = |step: &Step| matches!(step, Step::EditState { layer: edited } if edited == layer);
+            if journal.plan.purpose == Purpose::CatchUp && all_done(&journal) && journal.plan.steps.iter().any(of) {
+                return Ok(self.decisions(Some(&journal.plan.id))?.map(|(_, state)| state));
+            }
+        }
+        Ok(None)
     }
 
     /// The update that brought state into the named layer, else the last one that brought any.
@@ -84,8 +98,7 @@ impl Host {
     pub fn edited(&self, layer: &LayerName) -> Result<Vec<(PlanId, EditPlan)>> {
         let mut found = Vec::new();
         for journal in self.records.journals()? {
-            let done = journal.steps.iter().all(|state| *state == StepState::Done);
-            if journal.plan.purpose == Purpose::EditState && done {
+            if journal.plan.purpose == Purpose::EditState && all_done(&journal) {
                 let edits = self.records.edits(&journal.plan.id)?.filter(|edits| edits.layer == *layer);
                 found.extend(edits.map(|edits| (journal.plan.id.clone(), edits)));
             }
@@ -107,8 +120,11 @@ impl Host {
             Some(plan) => vec![plan.clone()],
             None => {
                 let journals = self.records.journals()?.into_iter().rev();
-                let carries = |plan: &Plan| plan.steps.iter().any(|step| matches!(step, Step::MergeState { .. }));
-                journals.filter(|journal| carries(&journal.plan)).map(|journal| journal.plan.id).collect()
+                let carries = |journal: &Journal| {
+                    let merges = journal.plan.steps.iter().any(|step| matches!(step, Step::MergeState { .. }));
+                    merges || (journal.plan.purpose == Purpose::CatchUp && all_done(journal))
+                };
+                journals.filter(carries).map(|journal| journal.plan.id).collect()
             }
         };
         for id in candidates {
@@ -125,4 +141,8 @@ impl Host {
     pub fn kept(&self, digest: &Digest) -> Result<Option<File>> {
         BlobStore::new(&self.records.blobs()).open(digest)
     }
+}
+
+fn all_done(journal: &Journal) -> bool {
+    journal.steps.iter().all(|state| *state == StepState::Done)
 }

@@ -120,6 +120,11 @@ impl Host {
             findings.push(format!("nobody can tell what boots next: {why}"));
         }
         let selection = &inventory.selection;
+        let missed = self.records.missed()?.filter(|missed| inventory.ready(&missed.layer.volume()).is_some());
+        findings.extend(missed.map(|missed| {
+            let layer = &missed.layer;
+            format!("{layer} lacks what was changed here after it was staged: {}", missed.why)
+        }));
         let bases = verdict.bases.iter().map(|(name, kept)| {
             let volume = volumes.get(&name.volume());
             Ok(BaseStatus {

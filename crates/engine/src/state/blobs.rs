@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use thinroot_core::manifest::Digest;
 use thinroot_core::path::TreePath;
 
-use super::source::Checked;
+use super::source::{Checked, RootContents, digest_of};
 use crate::durable;
 use crate::error::{IoContext, Result};
 use crate::store::Ensured;
+use crate::tree::write::shown;
 
 /// Blobs are nobody's business but root's: shadow files are among them.
 const BLOB_MODE: u32 = 0o600;
@@ -51,6 +52,20 @@ impl BlobStore {
         }
         durable::write_from(&path, &mut Checked::new(content, *digest, origin), BLOB_MODE)?;
         Ok(Ensured::Done)
+    }
+
+    /// Keeps the content of that digest from the first of these trees that has it at the path; false where none has it.
+    pub fn keep_from(&self, digest: &Digest, path: &TreePath, trees: &[RootContents]) -> Result<bool> {
+        if self.has(digest) {
+            return Ok(true);
+        }
+        for tree in trees {
+            let Some(mut file) = tree.file(path)? else { continue };
+            if digest_of(&mut file).at("read", shown(path))?.0 == *digest {
+                return self.keep(digest, &mut tree.required(path)?, path).map(|_| true);
+            }
+        }
+        Ok(false)
     }
 
     /// Opens a blob; none where it is not kept.

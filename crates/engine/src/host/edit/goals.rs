@@ -142,7 +142,7 @@ impl<'a> Editor<'a> {
         let vendor = self.vendor(path);
         let end = match choice {
             Choice::Mine => mine(decision, vendor),
-            Choice::Theirs | Choice::Merged | Choice::Undo => Ok(vendor),
+            Choice::Theirs | Choice::Merged | Choice::Undo | Choice::CaughtUp => Ok(vendor),
         };
         let refuse = |why| {
             Error::refused(format!("take this host's version of {path}"), why)

@@ -1,0 +1,211 @@
+//! Taking along what was changed after an update was staged, and before its layer boots.
+//!
+//! Separate from the update because it changes a layer that is complete. Must stay true: a run that fails or is cut
+//! leaves the staged layer as it was, or the old one booting; what somebody changed in the staged layer stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use thinroot_core::accounts;
+use thinroot_core::manifest::Digest;
+use thinroot_core::name::LayerName;
+use thinroot_core::path::TreePath;
+use thinroot_core::plan::update::TRIES;
+use thinroot_core::plan::{Purpose, Step, catch_up as planning};
+use thinroot_core::state::edit::Standing;
+use thinroot_core::state::late::{combined, differences};
+use thinroot_core::state::{Action, Content, Decision, Edit, EditPlan, StatePlan};
+
+use super::{Carried, Change, Host};
+use crate::error::{Error, ErrorKind, Result};
+use crate::execute::{self, Report};
+use crate::progress::{Event, Reporter};
+use crate::records::Missed;
+use crate::source::tree_contents;
+use crate::state::{BlobStore, RootContents, entries_at};
+use crate::store::Mounted;
+
+/// What came of it.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and it is taken apart at once")]
+pub enum CaughtUp {
+    /// There was nothing to do, and why.
+    Nothing(String),
+    /// Done.
+    Done {
+        /// The layer that was changed.
+        layer: LayerName,
+        /// Both ends of each path; none where only the record of what was decided changed.
+        edits: Vec<Edit>,
+        /// Paths that were changed in both layers since, and stay as they are in the staged one.
+        skipped: Vec<TreePath>,
+        /// How the plan ended.
+        report: Option<Report>,
+    },
+}
+
+/// What a merge made now gives otherwise than the one made while staging.
+struct Late {
+    edits: EditPlan,
+    state: StatePlan,
+    skipped: BTreeSet<TreePath>,
+}
+
+impl Host {
+    /// The staged layer that waits for its first boot, and where its state came from: the named one, else the one that is
+    /// armed and was not tried yet. `Err` says in words why there is none.
+    fn staged(&self, layer: Option<&LayerName>) -> Result<std::result::Result<Carried, String>> {
+        let selection = self.boot.read_selection()?.unwrap_or_default();
+        let present = self.booted.as_ref().or(selection.default_layer()).cloned();
+        let armed = selection.armed().filter(|armed| armed.tries_left == TRIES).map(|armed| &armed.layer);
+        let Some(layer) = layer.or(armed) else { return Ok(Err("no layer waits for its first boot".into())) };
+        let carried = self.last_carried(Some(layer))?.filter(|carried| Some(&carried.from) == present.as_ref());
+        let Some(carried) = carried else {
+            return Ok(Err(format!("the state of {layer} was not carried from the layer that runs")));
+        };
+        // A layer that was gone back from and is armed again has run: what it has is its own.
+        let moves = [Purpose::Update, Purpose::Rollback];
+        let last = self.records.journals()?.into_iter().rev().find(|journal| moves.contains(&journal.plan.purpose));
+        let staged_last = last.is_some_and(|journal| {
+            let makes = |step: &Step| matches!(step, Step::MergeState { layer: made, .. } if made == layer);
+            journal.plan.steps.iter().any(makes)
+        });
+        Ok(if staged_last { Ok(carried) } else { Err(format!("{layer} was not staged by the last update")) })
+    }
+}
+
+impl Change<'_> {
+    /// Makes the merge of a staged layer again and changes in it what comes out otherwise. Gives up, with nothing
+    /// touched, where looking alone took longer than `limit`. That it failed is recorded, since nobody may be looking.
+    pub fn catch_up(
+        &self,
+        layer: Option<&LayerName>,
+        limit: Option<Duration>,
+        reporter: &dyn Reporter,
+    ) -> Result<CaughtUp> {
+        let host = self.host();
+        host.inventory()?.no_open_plan().map_err(|refusal| host.refuse("catch up", refusal))?;
+        let carried = match host.staged(layer)? {
+            Ok(carried) => carried,
+            Err(why) => return Ok(CaughtUp::Nothing(why)),
+        };
+        let missed = |why: String| Missed { layer: carried.layer.clone(), why };
+        let done = self.catch_up_with(&carried, limit, reporter);
+        match &done {
+            Ok(_) => host.records.put_missed(None)?,
+            Err(error) if error.kind == ErrorKind::PowerCut => {}
+            Err(error) => host.records.put_missed(Some(&missed(error.to_string())))?,
+        }
+        done
+    }
+
+    fn catch_up_with(&self, carried: &Carried, limit: Option<Duration>, reporter: &dyn Reporter) -> Result<CaughtUp> {
+        let host = self.host();
+        let begun = Instant::now();
+        let (from, layer) = (&carried.from, carried.layer.clone());
+        reporter.event(Event::Begin { step: 0, text: format!("compare {from} with what was carried from it") });
+        let source = host.look_into(from)?;
+        let target = host.look_into(&layer)?;
+        let base = host.mount_base(layer.base())?.ok_or_else(|| {
+            Error::refused("catch up", format!("{} is not here any more", layer.base())).mend("update again")
+        })?;
+        let trees = [source, target, base];
+        let late = self.late(carried, &trees, reporter)?;
+        reporter.event(Event::End { step: 0, text: format!("{} paths differ", late.edits.edits.len()) });
+        if late.state.blocked {
+            return Err(Error::refused("catch up", late.state.why_blocked())
+                .mend("decide these paths in the running layer, then run it again"));
+        }
+        if limit.is_some_and(|limit| begun.elapsed() > limit) {
+            let why =
+                format!("looking at what was changed took longer than {} seconds", limit.unwrap_or_default().as_secs());
+            return Err(
+                Error::failed("catch up", why).mend("run 'thinroot state catch-up' before the host is restarted")
+            );
+        }
+        if late.edits.edits.is_empty() && late.skipped.is_empty() {
+            finish(trees)?;
+            return Ok(CaughtUp::Nothing(format!("nothing was changed in {from} that {layer} does not have")));
+        }
+        let report = self.carry_out(&late, trees, reporter)?;
+        let skipped = late.skipped.into_iter().collect();
+        Ok(CaughtUp::Done { layer, edits: late.edits.edits, skipped, report })
+    }
+
+    fn late(&self, carried: &Carried, trees: &[Mounted; 3], reporter: &dyn Reporter) -> Result<Late> {
+        let host = self.host();
+        let [source, target, base] = trees;
+        let vendor = host.manifest(carried.layer.base())?;
+        let mut contents = tree_contents(base.path(), &vendor);
+        let (_, now) = host.plan_state(&carried.from, source.path(), &vendor, &mut contents, reporter)?;
+        let mut edits = differences(&carried.state, &now, &vendor);
+        let present = entries_at(target.path(), &edits.iter().map(|edit| edit.path.clone()).collect())?;
+        let elsewhere = |edit: &&Edit| edit.standing(present.get(&edit.path)) == Standing::Elsewhere;
+        let mut skipped: BTreeSet<TreePath> = edits.iter().filter(elsewhere).map(|edit| edit.path.clone()).collect();
+        // The account files say the same in several places: they are changed together or not at all.
+        let set: Vec<TreePath> =
+            accounts::PATHS.iter().filter_map(|text| TreePath::parse(text.as_bytes()).ok()).collect();
+        if set.iter().any(|path| skipped.contains(path)) {
+            skipped.extend(set.into_iter().filter(|path| edits.iter().any(|edit| edit.path == *path)));
+        }
+        edits.retain(|edit| !skipped.contains(&edit.path));
+        let state = combined(&carried.state, &now, &skipped);
+        Ok(Late { edits: EditPlan { layer: carried.layer.clone(), edits }, state, skipped })
+    }
+
+    fn carry_out(&self, late: &Late, trees: [Mounted; 3], reporter: &dyn Reporter) -> Result<Option<Report>> {
+        let host = self.host();
+        let plan = planning::catch_up(&host.inventory()?, &late.edits, host.seed()?);
+        let plan = plan.map_err(|refusal| host.refuse("catch up", refusal))?;
+        self.keep_late(late, &trees)?;
+        finish(trees)?;
+        if late.edits.edits.is_empty() {
+            return Ok(None);
+        }
+        let json = serde_json::to_vec(&late.state).expect("state plans always serialise");
+        host.records.put_decisions(&plan.id, &json)?;
+        host.records.put_edits(&plan.id, &late.edits)?;
+        execute::execute(host, plan, None, reporter).map(Some)
+    }
+
+    /// Keeps both ends of each edit and whatever lost, from whichever tree has it.
+    fn keep_late(&self, late: &Late, trees: &[Mounted; 3]) -> Result<()> {
+        let blobs = BlobStore::new(&self.host().records.blobs());
+        let mut roots = Vec::new();
+        for tree in trees {
+            roots.push(RootContents::open(tree.path())?);
+        }
+        let texts = merged_texts(&late.state);
+        for edit in &late.edits.edits {
+            for (digest, _) in edit.contents() {
+                let found = match texts.get(&digest) {
+                    Some(text) => blobs.keep(&digest, &mut &**text, &edit.path).map(|_| true)?,
+                    None => blobs.keep_from(&digest, &edit.path, &roots)?,
+                };
+                if !found {
+                    let why = "it is changing while it is looked at";
+                    return Err(Error::refused(format!("catch up with {}", edit.path), why).mend("run it again"));
+                }
+            }
+        }
+        for decision in &late.state.decisions {
+            for kept in &decision.kept {
+                // An original that is nowhere to be had any more is missed by a later merge, and by nothing else.
+                blobs.keep_from(&kept.digest, &decision.path, &roots)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn merged_texts(state: &StatePlan) -> BTreeMap<Digest, &[u8]> {
+    fn text(decision: &Decision) -> Option<(Digest, &[u8])> {
+        let Action::Put { entry, content: Content::Merged { text } } = &decision.action else { return None };
+        Some((entry.kind.digest()?, text.as_slice()))
+    }
+    state.decisions.iter().filter_map(text).collect()
+}
+
+fn finish(trees: [Mounted; 3]) -> Result<()> {
+    trees.into_iter().try_for_each(Mounted::finish)
+}
