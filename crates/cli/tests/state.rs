@@ -314,3 +314,48 @@ fn undoing_the_mode_of_a_directory_leaves_what_is_in_it() {
     assert_eq!(bench.run("state undo /etc").code, 0);
     listed("755");
 }
+
+#[test]
+fn configuration_is_merged_by_key() {
+    let bench = Bench::new(PROGRAM);
+    let image = |version: u32, unit: &str, json: &str, fstab: &str, new: Option<&str>| {
+        bench.image_with(version, "", |root| {
+            fs::create_dir_all(root.join("etc/systemd")).unwrap();
+            fs::create_dir_all(root.join("etc/docker")).unwrap();
+            fs::write(root.join("etc/systemd/journald.conf"), unit).unwrap();
+            fs::write(root.join("etc/docker/daemon.json"), json).unwrap();
+            fs::write(root.join("etc/fstab"), fstab).unwrap();
+            if let Some(new) = new {
+                fs::create_dir_all(root.join("etc/sysctl.d")).unwrap();
+                fs::write(root.join("etc/sysctl.d/10-x.conf"), new).unwrap();
+            }
+        })
+    };
+    let unit = "[Journal]\nStorage=auto\nCompress=yes\n";
+    let first = image(1, unit, "{\"a\":1,\"b\":[\"x\"]}\n", "UUID=a / ext4 defaults 0 1\n", None);
+    for line in ["init", &format!("base add {first} --size 160M"), "layer fork node-1-0"] {
+        assert_eq!(bench.run(line).code, 0, "{line}");
+    }
+    let script = "printf '[Journal]\\nStorage=persistent\\nCompress=no\\n' > /etc/systemd/journald.conf
+                  printf '{\"a\":1,\"b\":[\"x\",\"mine\"]}\\n' > /etc/docker/daemon.json
+                  printf 'UUID=a / ext4 defaults,noatime 0 1\\nUUID=c /srv xfs defaults 0 0\\n' > /etc/fstab
+                  busybox mkdir /etc/sysctl.d; printf 'vm.a = 1\\nvm.b = 1\\n' > /etc/sysctl.d/10-x.conf";
+    assert_eq!(bench.edit("node-1-0+1", script).code, 0);
+    let second = image(
+        2,
+        "[Journal]\nStorage=volatile\nCompress=yes\nSeal=yes\n",
+        "{\"b\":[\"y\"],\"a\":2}\n",
+        "UUID=a / ext4 defaults,discard 0 1\n",
+        Some("vm.b = 2\nvm.c = 1\n"),
+    );
+    let (code, update) = bench.json(&format!("update {second}"));
+    assert_eq!(code, 4, "{update}");
+    let read = |path: &str| bench.edit("node-2-0+1", &format!("busybox cat {path}")).stdout;
+    assert_eq!(read("/etc/systemd/journald.conf"), "[Journal]\nStorage=persistent\nCompress=no\nSeal=yes\n");
+    assert_eq!(read("/etc/docker/daemon.json"), "{\"b\":[\"y\",\"mine\"],\"a\":2}\n");
+    assert_eq!(read("/etc/fstab"), "UUID=a / ext4 discard,noatime 0 1\nUUID=c /srv xfs defaults 0 0\n");
+    assert_eq!(read("/etc/sysctl.d/10-x.conf"), "vm.a = 1\nvm.b = 1\nvm.c = 1\n");
+    let conflicts = bench.run("state conflicts").stdout;
+    assert!(conflicts.contains("[Journal] Storage") && conflicts.contains("vm.b"), "{conflicts}");
+    assert!(!conflicts.contains("fstab") && !conflicts.contains("daemon"), "{conflicts}");
+}

@@ -21,3 +21,4 @@ pub mod path;
 pub mod plan;
 pub mod rewrite;
 pub mod state;
+pub mod structured;

@@ -57,7 +57,8 @@ impl<'a> Host<'a> {
         let open = |name: &str| RootContents::open(&self.at(name)).unwrap();
         let read = |name: &str, manifest| read_texts(&wanted, manifest, &mut open(name)).unwrap();
         let local = present_texts(&wanted, &open("frozen")).unwrap();
-        let merged = merge_texts(&read("base", b), &local, &read("layer", n));
+        let sides = [&read("base", b), &local, &read("layer", n)];
+        let merged = merge_texts(&wanted, sides, |path| b.get(path).is_none(), &self.policy);
         plan(b, &delta, n, &self.policy, &merged)
     }
 

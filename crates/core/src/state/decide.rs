@@ -15,15 +15,16 @@ use crate::path::TreePath;
 
 mod rows;
 
-/// The paths whose contents must be merged by line before [`plan`] can decide: files that both sides changed, in a class
-/// that merges, none of the three too large.
+/// The paths whose contents must be merged before [`plan`] can decide: files that both sides changed, in a class that
+/// merges, none of the three too large; and files that both sides added in a format that is merged by key.
 pub fn texts_to_merge(base: &Manifest, delta: &Delta, new: &Manifest, policy: &Policy) -> Vec<TreePath> {
     let wanted = |path: &TreePath, change: &Change| {
         let three = (base.get(path), change.entry(), new.get(path));
-        let (Some(b), Some(l), Some(n)) = three else { return false };
+        let (b, Some(l), Some(n)) = three else { return false };
         merges(policy.rule(path))
             && !is_of_accounts(path, policy)
-            && rows::is_text_candidate(&b.kind, &l.kind, &n.kind, MAX_TEXT_BYTES)
+            && (b.is_some() || policy.format(path).is_some())
+            && rows::is_text_candidate(b.map(|b| &b.kind), &l.kind, &n.kind, MAX_TEXT_BYTES)
     };
     delta.changes.iter().filter(|(path, change)| wanted(path, change)).map(|(path, _)| path.clone()).collect()
 }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use crate::path::TreePath;
+use crate::structured;
 
 mod builtin;
 pub mod file;
@@ -121,6 +122,17 @@ impl Policy {
         let found = tree.into_iter().chain(exact).chain(prefixes).max_by_key(specific);
         // The first rule is for the root and covers all.
         &self.rules[found.copied().unwrap_or(0)]
+    }
+
+    /// The format by which a text at this path is merged: as its rule says, else as its place and name tell. None where it
+    /// is merged by line, or not at all.
+    pub fn format(&self, path: &TreePath) -> Option<structured::Format> {
+        match self.rule(path).treatment {
+            Treatment::State(Class::Structured(format)) => format.keyed(),
+            Treatment::State(Class::Merge | Class::MustExist | Class::Block) => structured::Format::of_path(path),
+            Treatment::State(Class::Carry | Class::Vendor | Class::Identity | Class::Derived | Class::Pinned) => None,
+            Treatment::NotCarried | Treatment::Ignored => None,
+        }
     }
 
     /// Whether a tree need not be looked at: it is ignored and no rule beneath says otherwise.

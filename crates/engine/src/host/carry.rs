@@ -107,8 +107,9 @@ impl Host {
         let vendor = read_texts(&wanted, m.new, new_contents)?;
         let local = present_texts(&wanted, &RootContents::open(m.root)?)?;
         let originals = self.originals(&wanted, m)?;
-        let mut merged = merge_texts(&originals, &local, &vendor);
-        let notes = merge_accounts(&set, [&originals, &local, &vendor], &mut merged);
+        let sides = [&originals, &local, &vendor];
+        let mut merged = merge_texts(&texts, sides, |path| m.base.get(path).is_none(), m.policy);
+        let notes = merge_accounts(&set, sides, &mut merged);
         let mut plan = state::plan(m.base, m.changes, m.new, m.policy, &merged);
         plan.notes.extend(notes);
         Ok(plan)

@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 use thinroot_core::accounts;
 use thinroot_core::manifest::{Digest, Manifest};
 use thinroot_core::path::TreePath;
-use thinroot_core::state::TextMerge;
 use thinroot_core::state::text::{MAX_TEXT_BYTES, Merge, is_binary, merge3};
+use thinroot_core::state::{Policy, TextMerge};
+use thinroot_core::structured::{self, Merged};
 
 use super::source::RootContents;
 use crate::error::{IoContext, Result};
@@ -66,30 +67,43 @@ pub fn merge_accounts(set: &[TreePath], sides: [&Texts; 3], merged: &mut BTreeMa
     let Some(result) = accounts::merge(&base, &local, &vendor) else { return Vec::new() };
     for (path, (text, lost)) in set.iter().zip(result.files.into_iter().zip(result.lost)) {
         if let Some(text) = text {
-            let digest = Digest(Sha256::digest(&text).into());
-            merged.insert(path.clone(), TextMerge::Merged { text, digest, lost });
+            merged.insert(path.clone(), of_text(text, lost));
         }
     }
     result.notes
 }
 
-/// Merges every path that all three trees have a text for. A path without an answer is decided without merging.
-pub fn merge_texts(base: &Texts, local: &Texts, vendor: &Texts) -> BTreeMap<TreePath, TextMerge> {
-    let answer = |(path, b): (&TreePath, &Vec<u8>)| {
+/// Merges every wanted path: by key where its format is known and the texts are of it, else by line. `added` says of a
+/// path that it has no original, rather than one that is nowhere to be had. A path without an answer is decided without
+/// merging.
+pub fn merge_texts(
+    wanted: &[TreePath],
+    [base, local, vendor]: [&Texts; 3],
+    added: impl Fn(&TreePath) -> bool,
+    policy: &Policy,
+) -> BTreeMap<TreePath, TextMerge> {
+    let answer = |path: &TreePath| {
         let (l, n) = (local.get(path)?, vendor.get(path)?);
-        Some((path.clone(), merge(b, l, n)))
+        let b = base.get(path).map(Vec::as_slice);
+        let keyed = policy.format(path).filter(|_| b.is_some() || added(path));
+        match keyed.and_then(|format| structured::merge(format, b, l, n)) {
+            Some(Merged { text, lost }) => Some((path.clone(), of_text(text, lost))),
+            None => Some((path.clone(), by_line(b?, l, n))),
+        }
     };
-    base.iter().filter_map(answer).collect()
+    wanted.iter().filter_map(answer).collect()
 }
 
-fn merge(b: &[u8], l: &[u8], n: &[u8]) -> TextMerge {
+fn by_line(b: &[u8], l: &[u8], n: &[u8]) -> TextMerge {
     if [b, l, n].into_iter().any(is_binary) {
         return TextMerge::Binary;
     }
     match merge3(b, l, n) {
-        Merge::Clean(text) => {
-            TextMerge::Merged { digest: Digest(Sha256::digest(&text).into()), text, lost: Vec::new() }
-        }
+        Merge::Clean(text) => of_text(text, Vec::new()),
         Merge::Conflict => TextMerge::Conflict,
     }
+}
+
+fn of_text(text: Vec<u8>, lost: Vec<String>) -> TextMerge {
+    TextMerge::Merged { digest: Digest(Sha256::digest(&text).into()), text, lost }
 }

@@ -135,7 +135,9 @@ fn means(treatment: Treatment) -> &'static str {
         Treatment::State(class) => match class {
             Class::Carry => "carried; each facet for itself, and a content that both sides changed is the layer's",
             Class::Vendor => "always the image's; what was changed here is kept aside and told",
-            Class::Merge => "carried; each facet for itself, and a text that both sides changed is merged by line",
+            Class::Merge => {
+                "carried; each facet for itself, and a text that both sides changed is merged by key where its format is known, else by line"
+            }
             Class::Structured(_) => {
                 "carried; each facet for itself, and what both sides changed is merged by what it means"
             }

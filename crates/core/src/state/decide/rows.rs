@@ -10,10 +10,11 @@ use crate::state::plan::{Action, Content, Facet, FacetResult, Kept, Level, Origi
 use crate::state::policy::{Class, Format, Rule, Treatment};
 use crate::state::text::MAX_TEXT_BYTES;
 
-/// Whether all three are files, none too large, and all different.
-pub(super) fn is_text_candidate(b: &Kind, l: &Kind, n: &Kind, limit: u64) -> bool {
+/// Whether all of them are files, none too large, and all different.
+pub(super) fn is_text_candidate(b: Option<&Kind>, l: &Kind, n: &Kind, limit: u64) -> bool {
     let small = |kind: &Kind| matches!(kind, Kind::File { size, .. } if *size <= limit);
-    [b, l, n].into_iter().all(small) && !same_content(b, l) && !same_content(b, n) && !same_content(l, n)
+    let changed = |b: &Kind| small(b) && !same_content(b, l) && !same_content(b, n);
+    b.is_none_or(changed) && [l, n].into_iter().all(small) && !same_content(l, n)
 }
 
 fn is_dir(entry: Option<&Entry>) -> bool {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::path::{TreePath, escape, unescape};
+use crate::structured;
 
 /// How a path of the state is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,7 +16,8 @@ pub enum Class {
     Carry,
     /// Always the image's.
     Vendor,
-    /// By facet; where both sides changed the content, text is merged by line.
+    /// By facet; where both sides changed the content, it is merged by what it means where its place or name tell the
+    /// format, else by line.
     Merge,
     /// By facet; where both sides changed the content, it is merged by what it means.
     Structured(Format),
@@ -49,7 +51,7 @@ pub enum Format {
     Json,
     /// TOML, by path of keys.
     Toml,
-    /// YAML: by line, and the result must parse.
+    /// YAML: by line.
     Yaml,
 }
 
@@ -76,6 +78,19 @@ impl Format {
             Format::Json => "json",
             Format::Toml => "toml",
             Format::Yaml => "yaml",
+        }
+    }
+
+    /// How a text of it is merged on its own; none where it is one of a set, or merged by line.
+    pub fn keyed(self) -> Option<structured::Format> {
+        match self {
+            Format::Fstab => Some(structured::Format::Mounts),
+            Format::Crypttab => Some(structured::Format::Crypt),
+            Format::Ini => Some(structured::Format::Ini),
+            Format::KeyValue => Some(structured::Format::Assignments),
+            Format::Json => Some(structured::Format::Json),
+            Format::Toml => Some(structured::Format::Toml),
+            Format::Accounts | Format::Yaml => None,
         }
     }
 }
