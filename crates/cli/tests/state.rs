@@ -359,3 +359,52 @@ fn configuration_is_merged_by_key() {
     assert!(conflicts.contains("[Journal] Storage") && conflicts.contains("vm.b"), "{conflicts}");
     assert!(!conflicts.contains("fstab") && !conflicts.contains("daemon"), "{conflicts}");
 }
+
+/// Runs a command of this machine on a mounted layer, which `{}` stands for.
+fn outside(bench: &Bench, layer: &str, command: &str) -> String {
+    let at = bench.path("mnt");
+    fs::create_dir_all(&at).unwrap();
+    assert_eq!(bench.run(&format!("layer mount {layer} {}", at.display())).code, 0);
+    let command = command.replace("{}", &at.display().to_string());
+    let out = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(std::process::Command::new("umount").arg(&at).status().unwrap().success());
+    assert!(out.status.success(), "{command}: {out:?}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn inode_flags_are_a_facet_of_their_own() {
+    let bench = with_layer();
+    assert_eq!(bench.edit("node-1-0+1", "echo x > /etc/log; busybox mkdir /etc/dir; echo a > /etc/dir/a").code, 0);
+    let lock = "chattr +i {}/etc/conf && chattr +a {}/etc/log && chattr +i {}/etc/dir/a {}/etc/dir";
+    outside(&bench, "node-1-0+1", lock);
+    let diff = bench.run("state diff");
+    assert!(diff.stdout.contains("/etc/conf (inode flags)"), "{diff:?}");
+    let update = bench.run(&format!("update {}", bench.image(2, "theirs")));
+    assert_eq!(update.code, 0, "{update:?}");
+    let paths = ["/etc/conf", "/etc/log", "/etc/dir", "/etc/dir/a", "/etc"];
+    let flags = |layer: &str, paths: &[&str]| -> Vec<String> {
+        let all: String = paths.iter().map(|path| format!(" {{}}{path}")).collect();
+        let letters = |line: &str| -> String {
+            line.split(' ').next().unwrap().chars().filter(|letter| "iad".contains(*letter)).collect()
+        };
+        outside(&bench, layer, &format!("lsattr -d{all}")).lines().map(letters).collect()
+    };
+    let new = "node-2-0+1";
+    assert_eq!(flags(new, &paths), ["i", "a", "i", "i", ""]);
+    // Its content is the new image's: the flag alone was changed here.
+    assert_eq!(bench.edit(new, "busybox cat /etc/conf").stdout, "first=theirs\na\nb\nc\nd\nlast=\n");
+    // What is locked can be undone.
+    let undone = bench.run("state undo --all");
+    assert_eq!(undone.code, 0, "{undone:?}");
+    assert_eq!(flags(new, &["/etc/conf"]), [""]);
+    assert_eq!(bench.edit(new, "test ! -e /etc/dir/a && test ! -e /etc/log").code, 0);
+    assert_eq!(bench.run("bless").code, 0);
+    // So can be what is locked in a layer that is gone back to, and has been unlocked since.
+    let more = "echo new >> /etc/conf; busybox mkdir /etc/dir; echo b > /etc/dir/a";
+    assert_eq!(bench.edit(new, more).code, 0);
+    let back = bench.run("rollback --carry-state");
+    assert_eq!(back.code, 0, "{back:?}");
+    assert_eq!(bench.edit("node-1-0+2", "busybox cat /etc/dir/a; test ! -e /etc/log").stdout, "b\n");
+    assert_eq!(flags("node-1-0+2", &["/etc/conf", "/etc/dir", "/etc/dir/a"]), ["", "", ""]);
+}

@@ -196,6 +196,63 @@ pub struct Meta {
     /// Extended attributes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub xattrs: Xattrs,
+    /// Inode flags. Always none in an image: they are a host's.
+    #[serde(default, skip_serializing_if = "Flags::is_empty")]
+    pub flags: Flags,
+}
+
+/// Inode flags that a person sets with chattr and a layer takes along, by chattr's letters. Flags that tell a file system
+/// how to store something are none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Flags {
+    /// `i`: nothing of it may be changed.
+    pub immutable: bool,
+    /// `a`: a file may only grow, a directory only get new names.
+    pub append: bool,
+    /// `d`: left out by dump.
+    pub nodump: bool,
+}
+
+impl Flags {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Flags::default()
+    }
+
+    /// Whether they stand in the way of any change.
+    pub fn lock(&self) -> bool {
+        self.immutable || self.append
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters = [(self.append, "a"), (self.nodump, "d"), (self.immutable, "i")];
+        letters.iter().filter(|(set, _)| *set).try_for_each(|(_, letter)| f.write_str(letter))
+    }
+}
+
+impl TryFrom<String> for Flags {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let mut flags = Flags::default();
+        for letter in text.chars() {
+            match letter {
+                'a' => flags.append = true,
+                'd' => flags.nodump = true,
+                'i' => flags.immutable = true,
+                _ => return Err(format!("'{letter}' is no inode flag that is kept")),
+            }
+        }
+        Ok(flags)
+    }
+}
+
+impl From<Flags> for String {
+    fn from(flags: Flags) -> String {
+        flags.to_string()
+    }
 }
 
 /// One path of a tree.

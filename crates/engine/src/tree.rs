@@ -5,6 +5,7 @@
 
 pub mod confined;
 pub mod content;
+pub mod flags;
 pub mod meta;
 pub mod read;
 pub mod write;

@@ -155,6 +155,7 @@ pub fn facet_word(facet: &Facet) -> String {
         Facet::Mode => "mode".into(),
         Facet::Owner => "owner".into(),
         Facet::Group => "group".into(),
+        Facet::Flags => "inode flags".into(),
         Facet::Xattr(name) => format!("attribute {}", escape(&name.0)),
     }
 }

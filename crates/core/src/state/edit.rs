@@ -160,7 +160,7 @@ impl std::fmt::Display for Edit {
 /// Whether two entries are the same but for their time and their other names.
 pub fn alike(a: &Entry, b: &Entry) -> bool {
     let of = |entry: &Entry| (entry.meta.mode, entry.meta.uid, entry.meta.gid);
-    same_content(&a.kind, &b.kind) && of(a) == of(b) && a.meta.xattrs == b.meta.xattrs
+    same_content(&a.kind, &b.kind) && of(a) == of(b) && a.meta.xattrs == b.meta.xattrs && a.meta.flags == b.meta.flags
 }
 
 /// What a decision of an update left at its path in the layer it made; `vendor` is what the image ships there.
@@ -230,7 +230,7 @@ mod tests {
     use crate::manifest::{Kind, LinkTarget, Meta, Timestamp};
 
     fn entry(target: &[u8], mode: u16, sec: i64) -> Entry {
-        let meta = Meta { mode, uid: 0, gid: 0, mtime: Timestamp { sec, nsec: 0 }, xattrs: Default::default() };
+        let meta = Meta { mode, uid: 0, gid: 0, mtime: Timestamp { sec, nsec: 0 }, ..Meta::default() };
         let kind = Kind::Symlink { target: LinkTarget(target.into()) };
         Entry { path: TreePath::parse(b"etc/x").unwrap(), kind, meta, hardlink: None }
     }

@@ -123,6 +123,7 @@ pub(super) fn same(a: &Entry, in_a: &Accounts, b: &Entry, in_b: &Accounts) -> bo
     same_content(&a.kind, &b.kind)
         && a.meta.mode == b.meta.mode
         && a.meta.xattrs == b.meta.xattrs
+        && a.meta.flags == b.meta.flags
         && user(&a.meta, in_a) == user(&b.meta, in_b)
         && group(&a.meta, in_a) == group(&b.meta, in_b)
 }
@@ -140,6 +141,7 @@ pub(super) fn differing(a: &Entry, in_a: &Accounts, b: &Entry, in_b: &Accounts) 
     for name in names {
         note(a.meta.xattrs.get(name) != b.meta.xattrs.get(name), Facet::Xattr(name.clone()));
     }
+    note(a.meta.flags != b.meta.flags, Facet::Flags);
     out
 }
 
@@ -200,6 +202,12 @@ pub(super) fn merge_meta(
     out.note(Facet::Group, bg.as_ref() == Some(&lg) && lg == ng, from, clash, || ng.to_string());
     if from == Origin::Local {
         out.meta.gid = numbers.number("group", &lg, l.gid);
+    }
+    let (from, clash) = three_way(b.map(|b| &b.flags), &l.flags, &n.flags);
+    let unset = b.is_some_and(|b| b.flags == l.flags && b.flags == n.flags);
+    out.note(Facet::Flags, unset, from, clash, || format!("'{}'", n.flags));
+    if from == Origin::Local {
+        out.meta.flags = l.flags;
     }
     out.merge_xattrs(b, l, n);
     out.agree_with_acl();

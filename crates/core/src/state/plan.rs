@@ -68,6 +68,8 @@ pub enum Facet {
     Group,
     /// One extended attribute: ACL, capability, label, user or trusted.
     Xattr(XattrName),
+    /// Inode flags.
+    Flags,
 }
 
 /// What was decided over one facet that at least one side changed.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use thinroot_core::manifest::{Entry, Kind, Manifest, Meta};
+use thinroot_core::manifest::{Entry, Flags, Kind, Manifest, Meta};
 use thinroot_core::path::TreePath;
 
 use super::content::{Facts, Machine};
@@ -129,7 +129,9 @@ impl<'r> Draft<'r> {
         self.add(path, Inode { kind, meta, origin: Origin::default(), machine: None, kept: None })
     }
 
-    fn add(&mut self, path: TreePath, inode: Inode) -> Result<InodeId> {
+    fn add(&mut self, path: TreePath, mut inode: Inode) -> Result<InodeId> {
+        // A host's, and a base of an image has none: whoever reads a tree that a host runs would have its locks in it.
+        inode.meta.flags = Flags::default();
         if path.is_root() && inode.kind != Kind::Directory {
             return Err(refuse(&path, format!("the root of the image is a {}", inode.kind.word())));
         }

@@ -93,6 +93,7 @@ fn carry_out(
     for (path, time) in &plan.directory_times {
         applier.place.time(path, *time)?;
     }
+    applier.place.lock_again()?;
     fault::point("state: applied")?;
     applier.stats.bytes_written = applier.place.bytes_written;
     Ok(applier.stats)

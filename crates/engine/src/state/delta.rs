@@ -215,5 +215,5 @@ fn alike(old: &Entry, now: &Entry) -> bool {
         (a, b) => a == b,
     };
     let (a, b) = (&old.meta, &now.meta);
-    content && (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && a.xattrs == b.xattrs
+    content && (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && a.xattrs == b.xattrs && a.flags == b.flags
 }

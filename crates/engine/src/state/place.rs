@@ -5,6 +5,7 @@
 //! temporary name and then renamed, so that a running program, and a machine whose power fails, has the old or the new
 //! and never a half.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +13,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, UTIME_OMIT};
 use std::os::fd::AsRawFd;
-use thinroot_core::manifest::{Digest, Entry, Kind, Timestamp};
+use thinroot_core::manifest::{Digest, Entry, Flags, Kind, Timestamp};
 use thinroot_core::path::TreePath;
 
 use super::source::{Checked, RootContents, digest_of};
@@ -20,8 +21,8 @@ use crate::durable::TEMP_PREFIX;
 use crate::error::{Error, IoContext, Result};
 use crate::fault;
 use crate::tree::content::{Filler, Target};
-use crate::tree::meta;
 use crate::tree::write::{Open, Tree, shown};
+use crate::tree::{flags, meta};
 
 /// The new layer while it is written.
 pub(super) struct Place {
@@ -32,12 +33,21 @@ pub(super) struct Place {
     live: bool,
     /// Bytes of content written.
     pub bytes_written: u64,
+    /// Flags of directories that were in the way of a change in them.
+    unlocked: BTreeMap<TreePath, Flags>,
 }
 
 impl Place {
     pub fn open(root: &Path, live: bool) -> Result<Self> {
         let present = RootContents::open(root)?;
-        Ok(Place { tree: Tree::open(root)?, present, filler: Filler::default(), live, bytes_written: 0 })
+        Ok(Place {
+            tree: Tree::open(root)?,
+            present,
+            filler: Filler::default(),
+            live,
+            bytes_written: 0,
+            unlocked: BTreeMap::new(),
+        })
     }
 
     /// Looks at a path without following a link; none where it is missing.
@@ -53,8 +63,36 @@ impl Place {
         Ok(self.look(path)?.is_some())
     }
 
+    /// Takes flags away that forbid to change what is at a path, and the directory it is in. The directory gets its own
+    /// back in [`Place::lock_again`]; a running layer whose machine is cut before that has it without.
+    fn make_way(&mut self, path: &TreePath) -> Result<()> {
+        let dir = path.parent().unwrap_or_default();
+        if let Some(inode) = self.tree.reference(&dir)?
+            && let Some(had) = flags::unlock(inode.as_fd(), &dir)?
+        {
+            self.unlocked.insert(dir, had);
+        }
+        match self.tree.reference(path)? {
+            Some(inode) => flags::unlock(inode.as_fd(), path).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives directories back the flags that were in the way. The last thing that is done.
+    pub fn lock_again(&mut self) -> Result<()> {
+        for (dir, had) in std::mem::take(&mut self.unlocked) {
+            if let Some(inode) = self.tree.reference(&dir)? {
+                flags::set(inode.as_fd(), &dir, had)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes whatever is there, with everything beneath it.
     pub fn clear(&mut self, path: &TreePath) -> Result<()> {
+        if self.exists(path)? {
+            self.make_way(path)?;
+        }
         match self.look(path)? {
             None => Ok(()),
             Some(found) if found.is_dir() => {
@@ -70,6 +108,9 @@ impl Place {
 
     /// Removes a path that was deleted in the old layer. A directory that still holds something stays.
     pub fn remove(&mut self, path: &TreePath) -> Result<bool> {
+        if self.exists(path)? {
+            self.make_way(path)?;
+        }
         match self.look(path)? {
             None => Ok(false),
             Some(found) if found.is_dir() && !self.present.names(path)?.is_empty() => Ok(false),
@@ -83,6 +124,7 @@ impl Place {
         if self.look(path)?.is_some_and(|found| found.is_dir()) {
             return Ok(());
         }
+        self.make_way(path)?;
         self.clear(path)?;
         self.tree.create(path, &Kind::Directory)
     }
@@ -97,6 +139,7 @@ impl Place {
 
     fn replace(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<()> {
         let temp = temporary_name(&entry.path)?;
+        self.make_way(&entry.path)?;
         // An earlier run ended here: what it wrote may be half a file.
         self.clear(&temp)?;
         if let Kind::File { size, digest, sparse } = entry.kind {
@@ -106,7 +149,8 @@ impl Place {
         }
         let inode = self.tree.file(&temp, Open::Reference)?;
         meta::align(inode.as_fd(), &entry.path, &entry.meta)?;
-        self.take_place(&temp, &entry.path)
+        self.take_place(&temp, &entry.path)?;
+        flags::set(inode.as_fd(), &entry.path, entry.meta.flags)
     }
 
     /// Moves what was made under a temporary name to its own. Only a directory has to go first.
@@ -175,9 +219,14 @@ impl Place {
             return Ok(());
         }
         let temp = temporary_name(path)?;
+        self.make_way(path)?;
         self.clear(&temp)?;
+        // An immutable inode gets no further names.
+        let inode = self.tree.file(first, Open::Reference)?;
+        let had = flags::unlock(inode.as_fd(), first)?;
         self.tree.link(first, &temp)?;
-        self.take_place(&temp, path)
+        self.take_place(&temp, path)?;
+        had.map_or(Ok(()), |had| flags::set(inode.as_fd(), first, had))
     }
 
     /// Gives a path an inode of its own, with the content it has, and its entry's metadata.
@@ -193,10 +242,19 @@ impl Place {
         self.replace(entry, &mut std::io::empty())
     }
 
-    /// Sets owner, mode, attributes and time.
-    pub fn align(&self, entry: &Entry) -> Result<()> {
+    /// Sets owner, mode, attributes, time and inode flags.
+    pub fn align(&mut self, entry: &Entry) -> Result<()> {
         let inode = self.tree.file(&entry.path, Open::Reference)?;
-        meta::align(inode.as_fd(), &entry.path, &entry.meta)
+        // From here on its flags are what the entry says.
+        self.unlocked.remove(&entry.path);
+        if flags::of(inode.as_fd(), &entry.path)?.lock() {
+            if meta::is(inode.as_fd(), &entry.path, &entry.meta)? {
+                return flags::set(inode.as_fd(), &entry.path, entry.meta.flags);
+            }
+            flags::unlock(inode.as_fd(), &entry.path)?;
+        }
+        meta::align(inode.as_fd(), &entry.path, &entry.meta)?;
+        flags::set(inode.as_fd(), &entry.path, entry.meta.flags)
     }
 
     /// Sets the time of a directory back.
@@ -211,7 +269,9 @@ impl Place {
             last_modification: Timespec { tv_sec: time.sec, tv_nsec: time.nsec.into() },
         };
         let inode = format!("/proc/self/fd/{}", dir.as_raw_fd());
-        rustix::fs::utimensat(CWD, &inode, &times, AtFlags::empty()).at("set time of", shown(path))
+        let had = flags::unlock(dir.as_fd(), path)?;
+        rustix::fs::utimensat(CWD, &inode, &times, AtFlags::empty()).at("set time of", shown(path))?;
+        had.map_or(Ok(()), |had| flags::set(dir.as_fd(), path, had))
     }
 }
 

@@ -43,6 +43,17 @@ pub fn align(fd: BorrowedFd<'_>, path: &TreePath, wanted: &Meta) -> Result<()> {
     Ok(())
 }
 
+/// Whether it has this metadata already. Says nothing of inode flags.
+pub fn is(fd: BorrowedFd<'_>, path: &TreePath, wanted: &Meta) -> Result<bool> {
+    let stat = rustix::fs::fstat(fd).at("look at", shown(path))?;
+    let mode = stat.st_mode & 0o7777;
+    #[allow(clippy::useless_conversion)] // the width of the nanoseconds differs between architectures
+    let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(-1);
+    let same = (stat.st_uid, stat.st_gid, mode) == (wanted.uid, wanted.gid, wanted.mode.into())
+        && (stat.st_mtime, nanoseconds) == (wanted.mtime.sec, wanted.mtime.nsec.into());
+    Ok(same && attributes::of_reference(fd).at("read attributes of", shown(path))? == wanted.xattrs)
+}
+
 fn align_attributes(fd: BorrowedFd<'_>, inode: &str, path: &TreePath, wanted: &Meta) -> Result<()> {
     let present = attributes::of_reference(fd.as_fd()).at("read attributes of", shown(path))?;
     for name in present.keys().filter(|name| !wanted.xattrs.contains_key(name)) {

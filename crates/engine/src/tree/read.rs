@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Statx, StatxAttributes, StatxFlags};
-use thinroot_core::manifest::{LinkTarget, Meta, Timestamp};
+use thinroot_core::manifest::{Flags, LinkTarget, Meta, Timestamp};
 use thinroot_core::path::TreePath;
 
 use crate::error::{Error, IoContext, Result};
@@ -259,11 +259,22 @@ fn describe(path: &TreePath, stat: &Statx, kind: WalkedKind) -> Walked {
             gid: stat.stx_gid,
             mtime: time(stat.stx_mtime),
             xattrs: Default::default(),
+            flags: flags(stat),
         },
         ino: stat.stx_ino,
         ctime: time(stat.stx_ctime),
         nlink: stat.stx_nlink.into(),
         boundary: false,
+    }
+}
+
+/// The inode flags of what was looked at.
+pub(super) fn flags(stat: &Statx) -> Flags {
+    let has = |attribute| stat.stx_attributes.contains(attribute);
+    Flags {
+        immutable: has(StatxAttributes::IMMUTABLE),
+        append: has(StatxAttributes::APPEND),
+        nodump: has(StatxAttributes::NODUMP),
     }
 }
 

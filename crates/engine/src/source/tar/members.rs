@@ -331,5 +331,6 @@ fn meta(header: &Header, pax: &Pax) -> Result<Meta, String> {
         gid: id(pax.gid, header.gid())?,
         mtime,
         xattrs: pax.xattrs.clone(),
+        flags: Default::default(),
     })
 }
