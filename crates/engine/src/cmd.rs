@@ -7,7 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How much of a failing program's stderr an error keeps. More would drown the message.
@@ -23,6 +24,26 @@ pub struct Cmd {
     limit: Duration,
     /// Exit codes that are success.
     good: Vec<i32>,
+    /// Whether it gets nothing of our environment.
+    bare: bool,
+}
+
+/// How a program ended whose failure is an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// Whether it was killed because its time was over.
+    pub timed_out: bool,
+    /// The end of what it said, on stdout and then on stderr.
+    pub said: String,
+}
+
+impl Ran {
+    /// Whether it said that all is well.
+    pub fn good(&self) -> bool {
+        self.code == Some(0) && !self.timed_out
+    }
 }
 
 /// Why a command failed.
@@ -57,7 +78,7 @@ impl std::error::Error for CmdError {}
 impl Cmd {
     /// A program found on the system's standard path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Cmd { program: program.as_ref().into(), args: Vec::new(), limit: DEFAULT_LIMIT, good: vec![0] }
+        Cmd { program: program.as_ref().into(), args: Vec::new(), limit: DEFAULT_LIMIT, good: vec![0], bare: false }
     }
 
     /// Adds an argument.
@@ -81,6 +102,20 @@ impl Cmd {
         self
     }
 
+    /// Gives it another time limit.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Gives it nothing of our environment.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
     /// Runs it and returns what it wrote to stdout.
     pub fn run(&self) -> Result<String, CmdError> {
         self.output().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -89,31 +124,10 @@ impl Cmd {
     /// Runs it and returns the bytes it wrote to stdout.
     pub fn output(&self) -> Result<Vec<u8>, CmdError> {
         let fail = |code, said: String| CmdError { line: self.to_string(), code, said };
-        let mut child = Command::new(&self.program)
-            .args(&self.args)
-            .env("LC_ALL", "C")
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            // LVM complains on stderr about descriptors it did not open; ours are close-on-exec, a parent's may not be.
-            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| fail(None, format!("cannot start it: {e}")))?;
-        let drain = |mut pipe: Box<dyn Read + Send>| {
-            std::thread::spawn(move || {
-                let mut bytes = Vec::new();
-                // A broken pipe only means less text; the exit code decides.
-                let _ = pipe.read_to_end(&mut bytes);
-                bytes
-            })
-        };
-        let stdout = child.stdout.take().map(|p| drain(Box::new(p)));
-        let stderr = child.stderr.take().map(|p| drain(Box::new(p)));
+        let mut child = self.start(Stdio::null())?;
+        let (stdout, stderr) = drained(&mut child, usize::MAX);
         let status = self.wait(&mut child).map_err(|said| fail(None, said))?;
-        let text =
-            |thread: Option<std::thread::JoinHandle<Vec<u8>>>| thread.and_then(|t| t.join().ok()).unwrap_or_default();
-        let (stdout, stderr) = (text(stdout), text(stderr));
+        let (stdout, stderr) = (joined(stdout), joined(stderr));
         match status.code() {
             Some(code) if self.good.contains(&code) => Ok(stdout),
             code => {
@@ -121,6 +135,39 @@ impl Cmd {
                 let said = String::from_utf8_lossy(tail).into_owned();
                 Err(fail(code, if said.is_empty() { status.to_string() } else { said }))
             }
+        }
+    }
+
+    /// Starts it, and nothing more: [`Cmd::ended`] waits for it.
+    pub(crate) fn start(&self, stdin: Stdio) -> Result<Child, CmdError> {
+        let mut command = Command::new(&self.program);
+        if self.bare {
+            command.env_clear();
+        }
+        let started = command
+            .args(&self.args)
+            .env("LC_ALL", "C")
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            // LVM complains on stderr about descriptors it did not open; ours are close-on-exec, a parent's may not be.
+            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let fail = |said: String| CmdError { line: self.to_string(), code: None, said };
+        started.map_err(|e| fail(format!("cannot start it: {e}")))
+    }
+
+    /// Waits for a program whose failure is an answer, and kills it when its time is over. Of what it says only the last
+    /// `keep_bytes` are kept, however much there is.
+    pub(crate) fn ended(&self, mut child: Child, keep_bytes: usize) -> Ran {
+        let (stdout, stderr) = drained(&mut child, keep_bytes);
+        let status = self.wait(&mut child);
+        let said = [joined(stdout), joined(stderr)].concat();
+        let said = String::from_utf8_lossy(&said[said.len().saturating_sub(keep_bytes)..]).trim().to_string();
+        match status {
+            Ok(status) => Ran { code: status.code(), timed_out: false, said },
+            Err(why) => Ran { code: None, timed_out: true, said: if said.is_empty() { why } else { said } },
         }
     }
 
@@ -156,6 +203,31 @@ impl Cmd {
             }
         }
     }
+}
+
+type Draining = Option<JoinHandle<Vec<u8>>>;
+
+/// Reads both outputs side by side, so that neither can block the program; keeps the last `keep_bytes` of each.
+fn drained(child: &mut Child, keep_bytes: usize) -> (Draining, Draining) {
+    let drain = |mut pipe: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let (mut bytes, mut piece) = (Vec::new(), [0; 8192]);
+            // A broken pipe only means less text; the exit code decides.
+            while let Ok(length @ 1..) = pipe.read(&mut piece) {
+                bytes.extend_from_slice(&piece[..length]);
+                let surplus = bytes.len().saturating_sub(keep_bytes);
+                bytes.drain(..surplus);
+            }
+            bytes
+        })
+    };
+    let stdout = child.stdout.take().map(|pipe| drain(Box::new(pipe)));
+    let stderr = child.stderr.take().map(|pipe| drain(Box::new(pipe)));
+    (stdout, stderr)
+}
+
+fn joined(thread: Draining) -> Vec<u8> {
+    thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
 }
 
 /// As a line that can be pasted into a shell.
