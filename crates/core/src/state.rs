@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::{Accounts, Entry, Manifest};
 use crate::path::TreePath;
 
+pub mod checks;
 mod decide;
 pub mod edit;
 mod facets;

@@ -48,7 +48,7 @@ pub struct Confined {
     root: PathBuf,
     argv: Vec<String>,
     limit: Duration,
-    directories: Vec<&'static str>,
+    directories: Vec<String>,
     binds: Vec<Bind>,
 }
 
@@ -76,8 +76,8 @@ impl Confined {
 
     /// Makes an empty directory below `/run` of the program.
     #[must_use]
-    pub fn directory(mut self, name: &'static str) -> Self {
-        self.directories.push(name);
+    pub fn directory(mut self, name: &str) -> Self {
+        self.directories.push(name.into());
         self
     }
 
@@ -160,7 +160,7 @@ impl Confined {
         let Some(run) = directory("run")? else {
             return Err(Error::refused("run a program of an image", "it has no directory /run"));
         };
-        let names = self.directories.iter().copied().chain(self.binds.iter().map(|bind| bind.name));
+        let names = self.directories.iter().map(String::as_str).chain(self.binds.iter().map(|bind| bind.name));
         for name in names {
             rustix::fs::mkdirat(&run, name, Mode::from_raw_mode(0o755)).at("make", Path::new(name))?;
         }

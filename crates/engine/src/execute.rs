@@ -7,6 +7,7 @@
 
 mod base;
 mod boot;
+mod checks;
 mod layer;
 mod state;
 mod steps;

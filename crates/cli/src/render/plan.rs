@@ -23,7 +23,8 @@ pub fn preview(preview: &Preview, room: Room) -> String {
 pub fn whole(plan: &Plan, need: Need, room: Room, state: Option<&StatePlan>) -> String {
     let mut out = format!("{plan}\n{}", space(need, room));
     if let Some(state) = state {
-        let _ = write!(out, "\n{}{}", state::summary(state), state::groups(state, Extent::Overview, |_| true)); // a String
+        let groups = state::groups(state, Extent::Overview, |_| true);
+        let _ = write!(out, "\n{}{groups}{}", state::summary(state), state::checks(state)); // a String
     }
     out
 }

@@ -190,7 +190,16 @@ fn kept_line(kept: &Kept) -> String {
 
 /// What a plan that was carried out came to: how many, what a person should look at, how to get at what lost.
 pub fn outcome(plan: &StatePlan) -> String {
-    summary(plan) + &groups(plan, Extent::Findings, |_| true) + hint(plan)
+    summary(plan) + &groups(plan, Extent::Findings, |_| true) + &checks(plan) + hint(plan)
+}
+
+/// Checkers of the new image: those that will be asked, or what they said.
+pub fn checks(plan: &StatePlan) -> String {
+    if plan.checks.is_empty() {
+        return String::new();
+    }
+    let lines: String = plan.checks.iter().map(|check| format!("  {check}\n")).collect();
+    format!("checks of the new image ({})\n{lines}", plan.checks.len())
 }
 
 /// How to get at what lost, where anything did.

@@ -165,6 +165,7 @@ impl<'a> Planner<'a> {
             levels,
             rows: self.rows,
             notes: self.numbers.unknown.into_iter().collect(),
+            checks: Vec::new(),
             directory_times,
         }
     }

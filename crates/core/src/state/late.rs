@@ -38,11 +38,9 @@ pub fn combined(then: &StatePlan, now: &StatePlan, skipped: &BTreeSet<TreePath>)
     let left = then.decisions.iter().filter(|decision| skipped.contains(&decision.path));
     let mut decisions: Vec<Decision> = taken.chain(left).cloned().collect();
     decisions.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut levels = BTreeMap::new();
-    for decision in &decisions {
-        *levels.entry(decision.level).or_default() += 1;
-    }
-    StatePlan { decisions, levels, ..now.clone() }
+    let mut plan = StatePlan { decisions, checks: then.checks.clone(), ..now.clone() };
+    plan.recount();
+    plan
 }
 
 fn by_path(plan: &StatePlan) -> BTreeMap<&TreePath, &Decision> {

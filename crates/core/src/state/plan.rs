@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::checks::{Check, Verdict};
 use crate::manifest::{Digest, Entry, Timestamp, XattrName};
 use crate::path::TreePath;
 
@@ -213,6 +214,9 @@ pub struct StatePlan {
     pub rows: BTreeMap<u8, usize>,
     /// Findings that belong to no single path.
     pub notes: Vec<String>,
+    /// Checkers of the new image that are run on the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// Modification times to put back on directories whose entries change.
     pub directory_times: BTreeMap<TreePath, Timestamp>,
 }
@@ -221,6 +225,14 @@ impl StatePlan {
     /// Decisions that stop the update.
     pub fn blocking(&self) -> impl Iterator<Item = &Decision> {
         self.decisions.iter().filter(|decision| decision.level == Level::Block)
+    }
+
+    /// Counts the levels again, after decisions were changed.
+    pub fn recount(&mut self) {
+        self.levels.clear();
+        for decision in &self.decisions {
+            *self.levels.entry(decision.level).or_default() += 1;
+        }
     }
 
     /// Everything that stops the update, in words.
@@ -232,7 +244,11 @@ impl StatePlan {
     /// What a person should look at: decisions, what is left behind, then what belongs to no single path.
     pub fn findings(&self) -> impl Iterator<Item = String> {
         let decisions = self.decisions.iter().filter(|decision| decision.level.is_finding() && !decision.not_carried);
-        decisions.map(ToString::to_string).chain(self.left_behind()).chain(self.notes.iter().cloned())
+        let told = |check: &&Check| {
+            check.answer.as_ref().is_some_and(|a| !matches!(a.verdict, Verdict::Good | Verdict::AsShipped))
+        };
+        let checks = self.checks.iter().filter(told).map(|check| format!("check {check}"));
+        decisions.map(ToString::to_string).chain(checks).chain(self.left_behind()).chain(self.notes.iter().cloned())
     }
 
     /// Changes that no rule carries, one line a neighbourhood, with the rule that would carry them.

@@ -7,7 +7,7 @@ use thinroot_core::plan::Step;
 use thinroot_core::state::edit::Standing;
 use thinroot_core::state::{Edit, EditPlan};
 
-use super::{Attempt, Execution};
+use super::{Attempt, Execution, checks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::tree_contents;
 use crate::state::{BlobStore, Roots, apply, edit, entries_at};
@@ -28,7 +28,7 @@ impl Execution<'_> {
         let host = self.host;
         let source = host.store.mount(frozen, Access::Inspect)?;
         let target = host.store.mount(&layer.volume(), Access::WriteLayer)?;
-        let (onto, plan) = match self.origin(layer)? {
+        let (onto, mut plan) = match self.origin(layer)? {
             Some(origin) => {
                 let returned = host.plan_return(from, source.path(), &origin, target.path(), self.reporter)?;
                 (Some(returned.onto), returned.state)
@@ -51,6 +51,11 @@ impl Execution<'_> {
         let old_base = host.mount_base(from.base())?;
         let roots = Roots { frozen: source.path(), layer: target.path(), base: old_base.as_ref().map(Mounted::path) };
         let stats = apply(&plan, roots, &BlobStore::new(&host.records.blobs()))?;
+        if !plan.checks.is_empty() {
+            checks::check(host, &mut plan, roots, layer.base(), self.reporter)?;
+            let json = serde_json::to_vec(&plan).expect("state plans always serialise");
+            host.records.put_decisions(&self.file.journal.plan.id, &json)?;
+        }
         target.finish()?;
         source.finish()?;
         self.findings.extend(plan.findings());

@@ -7,6 +7,7 @@ use thinroot_core::inventory::Phase;
 use thinroot_core::manifest::Manifest;
 use thinroot_core::name::{ImageId, LayerName};
 use thinroot_core::path::TreePath;
+use thinroot_core::state::checks::concerned;
 use thinroot_core::state::text::MAX_TEXT_BYTES;
 use thinroot_core::state::{self, Action, Delta, Kept, Policy, Side, StatePlan};
 
@@ -55,7 +56,8 @@ impl Host {
         let policy = self.policy_into(root, new, new_contents)?;
         let changes = self.delta(from, root, &base, &policy, reporter)?;
         let merge = Merge { shipped: from.base(), base: &base, changes: &changes, root, new, policy: &policy };
-        let plan = self.merge(&merge, new_contents)?;
+        let mut plan = self.merge(&merge, new_contents)?;
+        plan.checks = concerned(&self.validators_into(root, new, new_contents)?, &plan, new);
         Ok((changes, plan))
     }
 
@@ -94,6 +96,7 @@ impl Host {
         let merge = Merge { shipped: from.base(), base: &base, changes: &changes, root, new: &new, policy: &policy };
         let mut state = self.merge(&merge, &mut contents)?;
         keep_own(&mut state, &new, &shipped);
+        state.checks = concerned(&self.validators_into(root, &new, &mut contents)?, &state, &new);
         Ok(Returned { onto: own, state })
     }
 

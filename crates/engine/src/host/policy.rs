@@ -10,6 +10,7 @@ use thinroot_core::manifest::Manifest;
 use thinroot_core::name::LayerName;
 use thinroot_core::path::TreePath;
 use thinroot_core::state::Policy;
+use thinroot_core::state::checks::{self, Validator};
 use thinroot_core::state::policy::file::{Author, MAX_FILE_BYTES, PolicyFile, parse};
 use thinroot_core::state::policy::{Class, Origin, Reach, Rule, Treatment};
 
@@ -18,21 +19,41 @@ use crate::error::{Error, IoContext, Result};
 use crate::source::Contents;
 use crate::state::RootContents;
 
-/// Where an image has its policy files.
-const IMAGE_DIR: &[u8] = b"usr/lib/thinroot/state.d";
-/// Where the admin has them. A file here takes the place of the image's file of the same name; an empty one removes it.
-const ADMIN_DIR: &[u8] = b"etc/thinroot/state.d";
-/// More files than a policy could need.
+/// More files of a kind than anybody could need.
 const MAX_FILES: usize = 500;
 
-/// Texts of policy files by name.
+/// Files of one kind: where an image has them, where the admin has them. A file of the admin takes the place of the image's
+/// file of the same name; an empty one, or a link to nothing, removes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shelf {
+    image_dir: &'static str,
+    admin_dir: &'static str,
+    ending: &'static str,
+    max_bytes: u64,
+}
+
+const POLICIES: Shelf = Shelf {
+    image_dir: "usr/lib/thinroot/state.d",
+    admin_dir: "etc/thinroot/state.d",
+    ending: ".policy",
+    max_bytes: MAX_FILE_BYTES,
+};
+
+const VALIDATORS: Shelf = Shelf {
+    image_dir: "usr/lib/thinroot/validators.d",
+    admin_dir: "etc/thinroot/validators.d",
+    ending: ".validator",
+    max_bytes: checks::MAX_FILE_BYTES,
+};
+
+/// Texts of such files by name.
 type Files = BTreeMap<String, Vec<u8>>;
 
 impl Host {
     /// The rules over a mounted layer as it is, with the policy of the image it was made from.
     pub fn policy_of(&self, root: &Path) -> Result<Policy> {
         let tree = RootContents::open(root)?;
-        self.policy_from(files_of_tree(&tree, IMAGE_DIR)?, files_of_tree(&tree, ADMIN_DIR)?)
+        self.policy_from(POLICIES.of_tree(&tree, POLICIES.image_dir)?, POLICIES.of_tree(&tree, POLICIES.admin_dir)?)
     }
 
     /// The rules over a layer.
@@ -45,15 +66,39 @@ impl Host {
 
     /// The rules by which the state of a mounted layer goes into an image.
     pub(super) fn policy_into(&self, root: &Path, new: &Manifest, contents: &mut dyn Contents) -> Result<Policy> {
-        let admin = files_of_tree(&RootContents::open(root)?, ADMIN_DIR)?;
-        self.policy_from(files_of_image(new, contents)?, admin)
+        let admin = POLICIES.of_tree(&RootContents::open(root)?, POLICIES.admin_dir)?;
+        self.policy_from(POLICIES.of_image(new, contents)?, admin)
+    }
+
+    /// The checkers of an image that the state of a mounted layer goes into, by name.
+    pub(super) fn validators_into(
+        &self,
+        root: &Path,
+        new: &Manifest,
+        contents: &mut dyn Contents,
+    ) -> Result<Vec<Validator>> {
+        let admin = VALIDATORS.of_tree(&RootContents::open(root)?, VALIDATORS.admin_dir)?;
+        let mut all: BTreeMap<String, Validator> =
+            Validator::built_in().into_iter().map(|validator| (validator.name.clone(), validator)).collect();
+        for (file, text) in VALIDATORS.of_image(new, contents)?.into_iter().chain(admin) {
+            let name = file.trim_end_matches(VALIDATORS.ending).to_string();
+            if text.iter().all(u8::is_ascii_whitespace) {
+                all.remove(&name);
+                continue;
+            }
+            let validator = Validator::parse(&name, &text).map_err(|why| {
+                Error::refused("read the checkers of the image", why).mend("mend this line, then run it again")
+            })?;
+            all.insert(name, validator);
+        }
+        Ok(all.into_values().collect())
     }
 
     fn policy_from(&self, mut image: Files, admin: Files) -> Result<Policy> {
         image.retain(|name, _| !admin.contains_key(name));
         let mut policy = self.policy.clone();
-        for (files, dir, author) in [(image, IMAGE_DIR, Author::Image), (admin, ADMIN_DIR, Author::Admin)] {
-            let dir = String::from_utf8_lossy(dir);
+        let both = [(image, POLICIES.image_dir, Author::Image), (admin, POLICIES.admin_dir, Author::Admin)];
+        for (files, dir, author) in both {
             for (name, text) in files {
                 let name = format!("/{dir}/{name}");
                 let PolicyFile { rules, unknown_data_bytes } = parse(&name, &text, author).map_err(|why| {
@@ -74,69 +119,68 @@ impl Host {
     }
 }
 
-fn is_policy(name: &str) -> bool {
-    name.ends_with(".policy") && !name.starts_with('.')
-}
-
 fn too_many(dir: &TreePath) -> Error {
-    Error::refused("read the policy over the state", format!("{dir} has more than {MAX_FILES} policy files"))
+    Error::refused("read the rules over the state", format!("{dir} has more than {MAX_FILES} files"))
 }
 
-fn dir_path(raw: &[u8]) -> TreePath {
-    TreePath::parse(raw).expect("a constant path")
+fn dir_path(raw: &str) -> TreePath {
+    TreePath::parse(raw.as_bytes()).expect("a constant path")
 }
 
-fn files_of_tree(tree: &RootContents, dir: &[u8]) -> Result<Files> {
-    let dir = dir_path(dir);
-    let mut files = Files::new();
-    for name in tree.names(&dir)? {
-        let Some(name) = std::str::from_utf8(&name).ok().filter(|name| is_policy(name)) else { continue };
-        let path = dir.join(name.as_bytes()).map_err(|why| Error::damaged(format!("read {dir}"), why))?;
-        // A link, as to /dev/null, is an empty file: it masks.
-        let text = match tree.file(&path)? {
-            None => Vec::new(),
-            Some(_) => tree.small(&path, MAX_FILE_BYTES)?.ok_or_else(|| {
-                Error::refused(
-                    "read the policy over the state",
-                    format!("{path} is larger than {MAX_FILE_BYTES} bytes"),
-                )
-            })?,
-        };
-        files.insert(name.to_string(), text);
-        if files.len() > MAX_FILES {
+impl Shelf {
+    fn has(&self, name: &[u8]) -> Option<String> {
+        let name = std::str::from_utf8(name).ok()?;
+        (name.ends_with(self.ending) && !name.starts_with('.')).then(|| name.to_string())
+    }
+
+    fn too_large(&self, path: &TreePath) -> Error {
+        Error::refused("read the rules over the state", format!("{path} is larger than {} bytes", self.max_bytes))
+    }
+
+    fn of_tree(&self, tree: &RootContents, dir: &str) -> Result<Files> {
+        let dir = dir_path(dir);
+        let mut files = Files::new();
+        for raw in tree.names(&dir)? {
+            let Some(name) = self.has(&raw) else { continue };
+            let path = dir.join(&raw).map_err(|why| Error::damaged(format!("read {dir}"), why))?;
+            // A link, as to /dev/null, is an empty file: it masks.
+            let text = match tree.file(&path)? {
+                None => Vec::new(),
+                Some(_) => tree.small(&path, self.max_bytes)?.ok_or_else(|| self.too_large(&path))?,
+            };
+            files.insert(name, text);
+            if files.len() > MAX_FILES {
+                return Err(too_many(&dir));
+            }
+        }
+        Ok(files)
+    }
+
+    fn of_image(&self, new: &Manifest, contents: &mut dyn Contents) -> Result<Files> {
+        let dir = dir_path(self.image_dir);
+        let beneath = new.beneath(&dir).filter(|entry| entry.path.parent().as_ref() == Some(&dir));
+        let mut wanted = BTreeMap::new();
+        for entry in beneath.filter(|entry| entry.kind.digest().is_some()) {
+            let Some(name) = self.has(entry.path.file_name()) else { continue };
+            if entry.kind.content_bytes() > self.max_bytes {
+                return Err(self.too_large(&entry.path));
+            }
+            let holder = entry.hardlink.clone().unwrap_or_else(|| entry.path.clone());
+            wanted.entry(holder).or_insert_with(Vec::new).push(name);
+        }
+        let mut files = Files::new();
+        if wanted.len() > MAX_FILES {
             return Err(too_many(&dir));
         }
-    }
-    Ok(files)
-}
-
-fn files_of_image(new: &Manifest, contents: &mut dyn Contents) -> Result<Files> {
-    let dir = dir_path(IMAGE_DIR);
-    let beneath = new.beneath(&dir).filter(|entry| entry.path.parent().as_ref() == Some(&dir));
-    let mut wanted = BTreeMap::new();
-    for entry in beneath.filter(|entry| entry.kind.digest().is_some()) {
-        let Some(name) = std::str::from_utf8(entry.path.file_name()).ok().filter(|name| is_policy(name)) else {
-            continue;
-        };
-        if entry.kind.content_bytes() > MAX_FILE_BYTES {
-            let why = format!("the image's {} is larger than {MAX_FILE_BYTES} bytes", entry.path);
-            return Err(Error::refused("read the policy over the state", why));
+        if !wanted.is_empty() {
+            contents.contents(&wanted.keys().cloned().collect(), &mut |path, content| {
+                let mut text = Vec::new();
+                content.read_to_end(&mut text).at("read", Path::new("a rule of the image"))?;
+                let names = wanted.get(path).into_iter().flatten();
+                files.extend(names.map(|name| (name.clone(), text.clone())));
+                Ok(())
+            })?;
         }
-        let holder = entry.hardlink.clone().unwrap_or_else(|| entry.path.clone());
-        wanted.entry(holder).or_insert_with(Vec::new).push(name.to_string());
+        Ok(files)
     }
-    let mut files = Files::new();
-    if wanted.len() > MAX_FILES {
-        return Err(too_many(&dir));
-    }
-    if !wanted.is_empty() {
-        contents.contents(&wanted.keys().cloned().collect(), &mut |path, content| {
-            let mut text = Vec::new();
-            content.read_to_end(&mut text).at("read", Path::new("a policy file"))?;
-            let names = wanted.get(path).into_iter().flatten();
-            files.extend(names.map(|name| (name.clone(), text.clone())));
-            Ok(())
-        })?;
-    }
-    Ok(files)
 }

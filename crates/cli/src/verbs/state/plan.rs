@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::args::ImageArgs;
 use crate::exit::Exit;
 use crate::guide::Guide;
-use crate::render::state::{Extent, groups, summary};
+use crate::render::state::{Extent, checks, groups, summary};
 use crate::session::{Mounts, Session};
 
 /// What is planned.
@@ -53,7 +53,8 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let state = host.preview_state(&from, &mut image, &session.story)?;
     let extent = if args.all { Extent::Full } else { Extent::Overview };
     let id = &image.info.id;
-    let text = format!("state of {from} in {id}\n{}{}", summary(&state), groups(&state, extent, |_| true));
+    let groups = groups(&state, extent, |_| true);
+    let text = format!("state of {from} in {id}\n{}{groups}{}", summary(&state), checks(&state));
     let exit = if state.blocked { Exit::Refused } else { Exit::Done };
     Ok(Answer::new(exit, text, "state_plan", &Body { from: &from, image: id, state: &state }))
 }

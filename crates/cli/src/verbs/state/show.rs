@@ -88,6 +88,7 @@ fn show(session: &Session, plan: Option<&PlanId>, paths: &[OsString], all: bool)
         format!("plan {id}\n"),
         render::state::summary(&state),
         render::state::groups(&state, extent, wanted),
+        render::state::checks(&state),
         render::state::hint(&state).into(),
     ];
     state.decisions.retain(wanted);

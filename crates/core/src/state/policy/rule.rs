@@ -244,6 +244,26 @@ impl FromStr for Rule {
         let (Some(pattern), Some(class), None) = (words.next(), words.next(), words.next()) else {
             return Err("a rule is a path and a class, such as '/opt/** carry'".into());
         };
+        let (path, reach) = Reach::parse(pattern)?;
+        let treatment: Treatment = class.parse()?;
+        let note = match treatment {
+            Treatment::NotCarried => "not carried by policy".into(),
+            Treatment::State(_) | Treatment::Ignored => String::new(),
+        };
+        Ok(Rule { path, reach, treatment, note, origin: Origin::default() })
+    }
+}
+
+impl Rule {
+    /// Whether it says something about a path.
+    pub fn covers(&self, path: &TreePath) -> bool {
+        self.reach.covers(&self.path, path)
+    }
+}
+
+impl Reach {
+    /// Reads a pattern: `/etc/hosts`, `/etc/ssh/ssh_host_*`, `/opt/**`.
+    pub fn parse(pattern: &str) -> Result<(TreePath, Reach), String> {
         let Some(inner) = pattern.strip_prefix('/') else {
             return Err(format!("'{}' is not a path from the root on", clip(pattern)));
         };
@@ -259,22 +279,15 @@ impl FromStr for Rule {
         let bad = |why: String| format!("'{}': {why}", clip(pattern));
         let raw = unescape(text).ok_or_else(|| bad("a backslash begins \\xHH".into()))?;
         let path = TreePath::parse(&raw).map_err(|why| bad(why.to_string()))?;
-        let treatment: Treatment = class.parse()?;
-        let note = match treatment {
-            Treatment::NotCarried => "not carried by policy".into(),
-            Treatment::State(_) | Treatment::Ignored => String::new(),
-        };
-        Ok(Rule { path, reach, treatment, note, origin: Origin::default() })
+        Ok((path, reach))
     }
-}
 
-impl Rule {
-    /// Whether it says something about a path.
-    pub fn covers(&self, path: &TreePath) -> bool {
-        match self.reach {
-            Reach::Tree => path.is_within(&self.path),
-            Reach::Prefix => path.as_bytes().starts_with(self.path.as_bytes()),
-            Reach::Exact => *path == self.path,
+    /// Whether a pattern with this path covers another.
+    pub fn covers(self, at: &TreePath, path: &TreePath) -> bool {
+        match self {
+            Reach::Tree => path.is_within(at),
+            Reach::Prefix => path.as_bytes().starts_with(at.as_bytes()),
+            Reach::Exact => path == at,
         }
     }
 }
