@@ -23,6 +23,7 @@ mod facets;
 pub mod late;
 mod lineage;
 mod links;
+pub mod migrations;
 pub mod plan;
 pub mod policy;
 pub mod text;

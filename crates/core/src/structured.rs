@@ -9,6 +9,7 @@
 //! the key (never the value, which may be a secret) is among the lost; what is not certainly of the format is not merged
 //! here at all.
 
+pub mod edit;
 mod fields;
 mod json;
 mod keyed;

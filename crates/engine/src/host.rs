@@ -11,6 +11,7 @@ mod compare;
 mod edit;
 mod examine;
 mod history;
+mod migrate;
 mod numbers;
 mod place;
 mod policy;
@@ -29,6 +30,7 @@ use thinroot_core::plan::{Room, Seed};
 use thinroot_core::state::policy::Policy;
 
 pub use back::BackPreview;
+pub(crate) use carry::{Into, Planned};
 pub use catch_up::CaughtUp;
 pub use change::{Change, ForkRequest, RetireTarget};
 pub use compare::{Comparison, Shown};

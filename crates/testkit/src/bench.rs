@@ -59,6 +59,9 @@ impl Bench {
     /// The same with something more done to its tree.
     pub fn image_with(&self, version: u32, first: &str, more: impl FnOnce(&Path)) -> String {
         let root = self.path(&format!("tree-{version}"));
+        if root.exists() {
+            fs::remove_dir_all(&root).expect("it works");
+        }
         images::bootable_tree(&root, &format!("{version}-0"));
         fs::create_dir_all(root.join("bin")).expect("it works");
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("it works");

@@ -193,13 +193,15 @@ pub fn outcome(plan: &StatePlan) -> String {
     summary(plan) + &groups(plan, Extent::Findings, |_| true) + &checks(plan) + hint(plan)
 }
 
-/// Checkers of the new image: those that will be asked, or what they said.
+/// What the image has to say: its migrations, and its checkers: those that will be asked, or what they said.
 pub fn checks(plan: &StatePlan) -> String {
-    if plan.checks.is_empty() {
-        return String::new();
+    fn list(title: &str, items: impl ExactSizeIterator<Item = String>) -> String {
+        let number = items.len();
+        let lines: String = items.map(|item| format!("  {item}\n")).collect();
+        if number == 0 { String::new() } else { format!("{title} ({number})\n{lines}") }
     }
-    let lines: String = plan.checks.iter().map(|check| format!("  {check}\n")).collect();
-    format!("checks of the new image ({})\n{lines}", plan.checks.len())
+    list("migrations of the image", plan.migrations.iter().map(ToString::to_string))
+        + &list("checks of the new image", plan.checks.iter().map(ToString::to_string))
 }
 
 /// How to get at what lost, where anything did.
@@ -216,6 +218,7 @@ pub(crate) mod tests {
 
     pub(crate) fn decision(path: &str, level: Level, action: Action, reason: &str) -> Decision {
         Decision {
+            source: None,
             id: format!("1:/{path}"),
             path: TreePath::parse(path.as_bytes()).unwrap(),
             row: 1,

@@ -165,6 +165,7 @@ impl<'a> Planner<'a> {
             levels,
             rows: self.rows,
             notes: self.numbers.unknown.into_iter().collect(),
+            migrations: Vec::new(),
             checks: Vec::new(),
             directory_times,
         }
@@ -241,6 +242,7 @@ impl Outcome {
             path: path.clone(),
             row,
             action: self.action,
+            source: None,
             level: if stops { Level::Block } else { self.level },
             reason: self.reason,
             rule: rule.told(),

@@ -120,6 +120,7 @@ impl Edit {
             path: self.path.clone(),
             row: 0,
             action,
+            source: None,
             level: Level::Info,
             reason: self.choice.words().into(),
             rule: String::new(),

@@ -65,7 +65,10 @@ impl StatePlan {
 /// A manifest of these entries. What lies in no directory any more is left out (it cannot be there; the walk that found
 /// the changes did not look where it is told not to), and a name whose first name is gone or has become something else
 /// stands for itself.
-fn whole<'a>(accounts: Accounts, entries: impl Iterator<Item = &'a Entry>) -> Result<Manifest, ManifestError> {
+pub(super) fn whole<'a>(
+    accounts: Accounts,
+    entries: impl Iterator<Item = &'a Entry>,
+) -> Result<Manifest, ManifestError> {
     let by_path: BTreeMap<&TreePath, &Entry> = entries.map(|entry| (&entry.path, entry)).collect();
     let mut whole: BTreeMap<&TreePath, Entry> = BTreeMap::new();
     // In order of paths, so that a directory is judged before what is in it, and a first name before the others.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::checks::{Check, Verdict};
+use super::migrations::Migrated;
 use crate::manifest::{Digest, Entry, Timestamp, XattrName};
 use crate::path::TreePath;
 
@@ -177,6 +178,9 @@ pub struct Decision {
     pub row: u8,
     /// What is done.
     pub action: Action,
+    /// Where the layer has it, where a migration gave it another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<TreePath>,
     /// How much attention it deserves.
     pub level: Level,
     /// Why, in words.
@@ -214,6 +218,9 @@ pub struct StatePlan {
     pub rows: BTreeMap<u8, usize>,
     /// Findings that belong to no single path.
     pub notes: Vec<String>,
+    /// Migrations of the image that lie between the two versions, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<Migrated>,
     /// Checkers of the new image that are run on the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
@@ -248,7 +255,14 @@ impl StatePlan {
             check.answer.as_ref().is_some_and(|a| !matches!(a.verdict, Verdict::Good | Verdict::AsShipped))
         };
         let checks = self.checks.iter().filter(told).map(|check| format!("check {check}"));
-        decisions.map(ToString::to_string).chain(checks).chain(self.left_behind()).chain(self.notes.iter().cloned())
+        let migrations = self.migrations.iter().filter(|migrated| migrated.failed.is_some() || migrated.later);
+        let migrations = migrations.map(|migrated| format!("migration {migrated}"));
+        decisions
+            .map(ToString::to_string)
+            .chain(migrations)
+            .chain(checks)
+            .chain(self.left_behind())
+            .chain(self.notes.iter().cloned())
     }
 
     /// Changes that no rule carries, one line a neighbourhood, with the rule that would carry them.
@@ -298,6 +312,13 @@ impl StatePlan {
 pub(super) fn neighbourhood(path: &TreePath) -> TreePath {
     let above = std::iter::successors(path.parent(), TreePath::parent);
     above.into_iter().find(|dir| dir.components().count() <= 3).unwrap_or_default()
+}
+
+impl Decision {
+    /// Where the layer has it.
+    pub fn source(&self) -> &TreePath {
+        self.source.as_ref().unwrap_or(&self.path)
+    }
 }
 
 impl std::fmt::Display for Decision {

@@ -9,6 +9,7 @@ use thinroot_core::state::{Edit, EditPlan};
 
 use super::{Attempt, Execution, checks};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::{Into, Planned};
 use crate::source::tree_contents;
 use crate::state::{BlobStore, Roots, apply, edit, entries_at};
 use crate::store::{Access, Mounted};
@@ -28,17 +29,17 @@ impl Execution<'_> {
         let host = self.host;
         let source = host.store.mount(frozen, Access::Inspect)?;
         let target = host.store.mount(&layer.volume(), Access::WriteLayer)?;
-        let (onto, mut plan) = match self.origin(layer)? {
-            Some(origin) => {
-                let returned = host.plan_return(from, source.path(), &origin, target.path(), self.reporter)?;
-                (Some(returned.onto), returned.state)
-            }
+        let planned = match self.origin(layer)? {
+            Some(origin) => host.plan_return(from, source.path(), &origin, target.path(), self.reporter)?,
             None => {
                 let new = host.manifest(layer.base())?;
                 let mut contents = tree_contents(target.path(), &new);
-                (None, host.plan_state(from, source.path(), &new, &mut contents, self.reporter)?.1)
+                let root = Some(target.path());
+                let into = Into { image: layer.base(), new: &new, contents: &mut contents, root };
+                host.plan_state(from, source.path(), into, self.reporter)?
             }
         };
+        let Planned { onto, state: mut plan, made } = planned;
         if plan.blocked {
             return Err(Error::new(ErrorKind::Refused, format!("carry the state of {from}"), plan.why_blocked())
                 .mend("decide these paths in the running layer, then update again"));
@@ -50,7 +51,9 @@ impl Execution<'_> {
         host.records.put_decisions(&self.file.journal.plan.id, &json)?;
         let old_base = host.mount_base(from.base())?;
         let roots = Roots { frozen: source.path(), layer: target.path(), base: old_base.as_ref().map(Mounted::path) };
-        let stats = apply(&plan, roots, &BlobStore::new(&host.records.blobs()))?;
+        let blobs = BlobStore::new(&host.records.blobs());
+        blobs.keep_made(&made)?;
+        let stats = apply(&plan, roots, &blobs)?;
         if !plan.checks.is_empty() {
             checks::check(host, &mut plan, roots, layer.base(), self.reporter)?;
             let json = serde_json::to_vec(&plan).expect("state plans always serialise");

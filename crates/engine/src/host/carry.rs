@@ -1,10 +1,9 @@
 //! Planning the state merge from real trees: the one way, for the preview and for the real thing.
 
-use std::io::Read;
 use std::path::Path;
 
 use thinroot_core::inventory::Phase;
-use thinroot_core::manifest::Manifest;
+use thinroot_core::manifest::{Digest, Manifest, ManifestError};
 use thinroot_core::name::{ImageId, LayerName};
 use thinroot_core::path::TreePath;
 use thinroot_core::state::checks::concerned;
@@ -12,30 +11,41 @@ use thinroot_core::state::text::MAX_TEXT_BYTES;
 use thinroot_core::state::{self, Action, Delta, Kept, Policy, Side, StatePlan};
 
 use super::Host;
+use super::migrate::{Sides, Trees, with_defaults};
 use crate::base::inodes::InodeTable;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::progress::Reporter;
 use crate::records::Part;
 use crate::source::{Contents, tree_contents};
-use crate::state::{RootContents, Texts, delta, merge_accounts, merge_texts, present_texts, read_texts};
+use crate::state::{BlobStore, RootContents, Texts, delta, merge_accounts, merge_texts, read_texts};
 use crate::store::{Access, Mounted};
 
-/// What goes into a layer that was made from another layer rather than from a base.
+/// What becomes of a layer's state.
 #[derive(Debug)]
-pub(crate) struct Returned {
-    /// What the layer it goes into had: its own changes against its base.
-    pub onto: Delta,
-    /// What becomes of each later change.
+pub(crate) struct Planned {
+    /// What the layer it goes into had of its own: none where that was made from a base.
+    pub onto: Option<Delta>,
+    /// The decisions.
     pub state: StatePlan,
+    /// Contents that migrations made, which are in no tree.
+    pub made: Vec<Vec<u8>>,
 }
 
-/// The two ends of a merge and what is between them.
+/// Where state goes.
+pub(crate) struct Into<'a> {
+    /// The image.
+    pub image: &'a ImageId,
+    /// What it is.
+    pub new: &'a Manifest,
+    /// Its contents.
+    pub contents: &'a mut dyn Contents,
+    /// Where it is mounted, where it is here already: only then its programs can be run.
+    pub root: Option<&'a Path>,
+}
+
+/// Everything that a merge looks at.
 struct Merge<'a> {
-    /// What the layer was made from.
-    shipped: &'a ImageId,
-    /// What its changes are told from: what was shipped, or what it was later.
-    base: &'a Manifest,
-    changes: &'a Delta,
+    from: &'a LayerName,
     /// Where it is mounted.
     root: &'a Path,
     new: &'a Manifest,
@@ -43,22 +53,18 @@ struct Merge<'a> {
 }
 
 impl Host {
-    /// What `from`, mounted at `root`, changed against its base, and what `new` makes of it.
+    /// What `from`, mounted at `root`, changed against its base, and what an image makes of it.
     pub(crate) fn plan_state(
         &self,
         from: &LayerName,
         root: &Path,
-        new: &Manifest,
-        new_contents: &mut dyn Contents,
+        into: Into<'_>,
         reporter: &dyn Reporter,
-    ) -> Result<(Delta, StatePlan)> {
+    ) -> Result<Planned> {
         let base = self.manifest(from.base())?;
-        let policy = self.policy_into(root, new, new_contents)?;
+        let policy = self.policy_into(root, into.new, into.contents)?;
         let changes = self.delta(from, root, &base, &policy, reporter)?;
-        let merge = Merge { shipped: from.base(), base: &base, changes: &changes, root, new, policy: &policy };
-        let mut plan = self.merge(&merge, new_contents)?;
-        plan.checks = concerned(&self.validators_into(root, new, new_contents)?, &plan, new);
-        Ok((changes, plan))
+        self.plan_sides(from, root, into, policy, Sides::new(base, changes))
     }
 
     /// What was changed in `from`, mounted at `root`, and what `to`, or a snapshot of it, mounted at `onto`, makes of it.
@@ -71,11 +77,10 @@ impl Host {
         to: &LayerName,
         onto: &Path,
         reporter: &dyn Reporter,
-    ) -> Result<Returned> {
+    ) -> Result<Planned> {
         let shipped = self.manifest(to.base())?;
-        let policy = self.policy_of(onto)?;
-        let own = self.delta(to, onto, &shipped, &policy, reporter)?;
-        let whole = |tree: Result<Manifest, thinroot_core::manifest::ManifestError>, layer: &LayerName| {
+        let own = self.delta(to, onto, &shipped, &self.policy_of(onto)?, reporter)?;
+        let whole = |tree: std::result::Result<Manifest, ManifestError>, layer: &LayerName| {
             tree.map_err(|why| Error::damaged(format!("read the tree of {layer}"), why))
         };
         let new = whole(own.over(&shipped), to)?;
@@ -85,66 +90,102 @@ impl Host {
         let changes = self.delta(from, root, &made_from, &policy, reporter)?;
         let carried = self.carried_into(from)?.into_iter().next();
         let carried = carried.filter(|carried| carried.layer == *from && carried.from == *to);
-        let (base, changes) = match carried {
+        let sides = match carried {
             Some(carried) => {
                 let then = whole(carried.state.over(&made_from, &changes.accounts), from)?;
                 let since = changes.since(&made_from, &then);
-                (then, since)
+                Sides::new(then, since)
             }
-            None => (made_from, changes),
+            None => Sides::new(made_from, changes),
         };
-        let merge = Merge { shipped: from.base(), base: &base, changes: &changes, root, new: &new, policy: &policy };
-        let mut state = self.merge(&merge, &mut contents)?;
-        keep_own(&mut state, &new, &shipped);
-        state.checks = concerned(&self.validators_into(root, &new, &mut contents)?, &state, &new);
-        Ok(Returned { onto: own, state })
+        let into = Into { image: to.base(), new: &new, contents: &mut contents, root: Some(onto) };
+        let mut planned = self.plan_sides(from, root, into, policy, sides)?;
+        keep_own(&mut planned.state, &new, &shipped);
+        planned.onto = Some(own);
+        Ok(planned)
     }
 
-    fn merge(&self, m: &Merge<'_>, new_contents: &mut dyn Contents) -> Result<StatePlan> {
-        let texts = state::texts_to_merge(m.base, m.changes, m.new, m.policy);
-        let set = state::accounts_to_merge(m.base, m.changes, m.new, m.policy);
+    fn plan_sides(
+        &self,
+        from: &LayerName,
+        root: &Path,
+        into: Into<'_>,
+        mut policy: Policy,
+        mut sides: Sides,
+    ) -> Result<Planned> {
+        let Into { image, new, contents, root: vendor } = into;
+        let migrations = self.migrations_between(from.base(), root, image, new, contents)?;
+        if !migrations.is_empty() {
+            let base = self.mount_base(from.base())?;
+            let kept = BlobStore::new(&self.records.blobs());
+            let shipped = read_texts(&with_defaults(&migrations), new, contents)?;
+            let base_root = base.as_ref().map(Mounted::path);
+            let trees = Trees { base: base_root, local: root, vendor, kept: &kept, shipped: &shipped };
+            sides = sides.migrate(&migrations, trees, &policy);
+            policy = policy.with(std::mem::take(&mut sides.rules));
+            base.map_or(Ok(()), Mounted::finish)?;
+        }
+        let mut state = self.merge(&Merge { from, root, new, policy: &policy }, &sides, contents)?;
+        for decision in &mut state.decisions {
+            sides.settle(decision);
+        }
+        state.checks = concerned(&self.validators_into(root, new, contents)?, &state, new);
+        state.blocked |= !sides.stops.is_empty();
+        state.stops.append(&mut sides.stops);
+        state.migrations = sides.told;
+        let made = sides.base_texts.into_values().chain(sides.local_texts.into_values()).collect();
+        Ok(Planned { onto: None, state, made })
+    }
+
+    fn merge(&self, m: &Merge<'_>, sides: &Sides, new_contents: &mut dyn Contents) -> Result<StatePlan> {
+        let (base, changes) = (&sides.base, &sides.changes);
+        let texts = state::texts_to_merge(base, changes, m.new, m.policy);
+        let set = state::accounts_to_merge(base, changes, m.new, m.policy);
         let wanted: Vec<TreePath> = texts.iter().chain(&set).cloned().collect();
         if wanted.is_empty() {
-            return Ok(state::plan(m.base, m.changes, m.new, m.policy, &Default::default()));
+            return Ok(state::plan(base, changes, m.new, m.policy, &Default::default()));
         }
         let vendor = read_texts(&wanted, m.new, new_contents)?;
-        let local = present_texts(&wanted, &RootContents::open(m.root)?)?;
-        let originals = self.originals(&wanted, m)?;
-        let sides = [&originals, &local, &vendor];
-        let mut merged = merge_texts(&texts, sides, |path| m.base.get(path).is_none(), m.policy);
-        let notes = merge_accounts(&set, sides, &mut merged);
-        let mut plan = state::plan(m.base, m.changes, m.new, m.policy, &merged);
+        let local = sides.present(&wanted, m.root)?;
+        let originals = self.originals(&wanted, m, sides)?;
+        let each = [&originals, &local, &vendor];
+        let mut merged = merge_texts(&texts, each, |path| base.get(path).is_none(), m.policy);
+        let notes = merge_accounts(&set, each, &mut merged);
+        let mut plan = state::plan(base, changes, m.new, m.policy, &merged);
         plan.notes.extend(notes);
         Ok(plan)
     }
 
     /// The texts that changes are told from: kept ones, and those of the sealed base where it is still here. What is
     /// nowhere to be had is not among them; the paths are then decided without merging.
-    fn originals(&self, wanted: &[TreePath], m: &Merge<'_>) -> Result<Texts> {
+    fn originals(&self, wanted: &[TreePath], m: &Merge<'_>, sides: &Sides) -> Result<Texts> {
+        let blobs = BlobStore::new(&self.records.blobs());
         let mut found = Texts::new();
+        let mut missing = Vec::new();
         for path in wanted {
-            let Some(entry) = m.base.get(path).filter(|entry| entry.kind.content_bytes() <= MAX_TEXT_BYTES) else {
-                continue;
-            };
-            let Some(mut blob) = entry.kind.digest().map(|digest| self.kept(&digest)).transpose()?.flatten() else {
-                continue;
-            };
-            let mut text = Vec::new();
-            blob.read_to_end(&mut text).at("read", Path::new("a kept content"))?;
-            found.insert(path.clone(), text);
+            let Some(digest) = sides.base.get(path).and_then(|entry| entry.kind.digest()) else { continue };
+            match sides
+                .base_texts
+                .get(path)
+                .cloned()
+                .map_or_else(|| blobs.small(&digest, MAX_TEXT_BYTES), |t| Ok(Some(t)))?
+            {
+                Some(text) => drop(found.insert(path.clone(), text)),
+                None => missing.push((path.clone(), sides.origin(path), digest)),
+            }
         }
-        let missing: Vec<TreePath> = wanted.iter().filter(|path| !found.contains_key(*path)).cloned().collect();
         if missing.is_empty() {
             return Ok(found);
         }
-        if let Some(old) = self.mount_base(m.shipped)? {
-            let shipped = self.manifest(m.shipped)?;
-            let as_shipped = |path: &&TreePath| {
-                let digest = |tree: &Manifest| tree.get(path).and_then(|entry| entry.kind.digest());
-                digest(&shipped) == digest(m.base)
+        if let Some(old) = self.mount_base(m.from.base())? {
+            let shipped = self.manifest(m.from.base())?;
+            let as_shipped = |(_, at, digest): &&(TreePath, TreePath, Digest)| {
+                shipped.get(at).and_then(|entry| entry.kind.digest()) == Some(*digest)
             };
-            let there: Vec<TreePath> = missing.iter().filter(as_shipped).cloned().collect();
-            found.extend(read_texts(&there, &shipped, &mut RootContents::open(old.path())?)?);
+            missing.retain(|it| as_shipped(&it));
+            let there: Vec<TreePath> = missing.iter().map(|(_, at, _)| at.clone()).collect();
+            let mut texts = read_texts(&there, &shipped, &mut RootContents::open(old.path())?)?;
+            found.extend(missing.into_iter().filter_map(|(path, at, _)| Some((path, texts.remove(&at)?))));
             old.finish()?;
         }
         Ok(found)

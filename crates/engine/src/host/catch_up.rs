@@ -16,6 +16,7 @@ use thinroot_core::state::edit::Standing;
 use thinroot_core::state::late::{combined, differences};
 use thinroot_core::state::{Action, Content, Decision, Edit, EditPlan, StatePlan};
 
+use super::carry::Into;
 use super::{Carried, Change, Host};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, Report};
@@ -49,6 +50,8 @@ struct Late {
     edits: EditPlan,
     state: StatePlan,
     skipped: BTreeSet<TreePath>,
+    /// Contents that migrations made.
+    made: Vec<Vec<u8>>,
 }
 
 impl Host {
@@ -137,7 +140,10 @@ impl Change<'_> {
         let [source, target, base] = trees;
         let vendor = host.manifest(carried.layer.base())?;
         let mut contents = tree_contents(base.path(), &vendor);
-        let (_, now) = host.plan_state(&carried.from, source.path(), &vendor, &mut contents, reporter)?;
+        let image = carried.layer.base();
+        let into = Into { image, new: &vendor, contents: &mut contents, root: Some(base.path()) };
+        let planned = host.plan_state(&carried.from, source.path(), into, reporter)?;
+        let now = planned.state;
         let mut edits = differences(&carried.state, &now, &vendor);
         let present = entries_at(target.path(), &edits.iter().map(|edit| edit.path.clone()).collect())?;
         let elsewhere = |edit: &&Edit| edit.standing(present.get(&edit.path)) == Standing::Elsewhere;
@@ -150,7 +156,8 @@ impl Change<'_> {
         }
         edits.retain(|edit| !skipped.contains(&edit.path));
         let state = combined(&carried.state, &now, &skipped);
-        Ok(Late { edits: EditPlan { layer: carried.layer.clone(), edits }, state, skipped })
+        let made = planned.made;
+        Ok(Late { edits: EditPlan { layer: carried.layer.clone(), edits }, state, skipped, made })
     }
 
     fn carry_out(&self, late: &Late, trees: [Mounted; 3], reporter: &dyn Reporter) -> Result<Option<Report>> {
@@ -175,12 +182,18 @@ impl Change<'_> {
         for tree in trees {
             roots.push(RootContents::open(tree.path())?);
         }
+        blobs.keep_made(&late.made)?;
         let texts = merged_texts(&late.state);
+        let sources: BTreeMap<&TreePath, &TreePath> =
+            late.state.decisions.iter().map(|decision| (&decision.path, decision.source())).collect();
         for edit in &late.edits.edits {
             for (digest, _) in edit.contents() {
                 let found = match texts.get(&digest) {
                     Some(text) => blobs.keep(&digest, &mut &**text, &edit.path).map(|_| true)?,
-                    None => blobs.keep_from(&digest, &edit.path, &roots)?,
+                    None => {
+                        blobs.keep_from(&digest, &edit.path, &roots)?
+                            || blobs.keep_from(&digest, sources.get(&edit.path).unwrap_or(&&edit.path), &roots)?
+                    }
                 };
                 if !found {
                     let why = "it is changing while it is looked at";

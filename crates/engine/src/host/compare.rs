@@ -8,6 +8,7 @@ use thinroot_core::state::text::{MAX_TEXT_BYTES, is_binary};
 use thinroot_core::state::{Change, Delta, Policy, StatePlan};
 
 use super::Host;
+use super::carry::Into;
 use crate::error::{Error, Result};
 use crate::progress::Reporter;
 use crate::source::Image;
@@ -83,9 +84,10 @@ impl Host {
     /// The same with an image that has this host's numbers.
     pub(super) fn state_in(&self, from: &LayerName, image: &mut Image, reporter: &dyn Reporter) -> Result<StatePlan> {
         let mounted = self.look_into(from)?;
-        let (_, plan) = self.plan_state(from, mounted.path(), &image.manifest, image.source.as_mut(), reporter)?;
+        let into = Into { image: &image.info.id, new: &image.manifest, contents: image.source.as_mut(), root: None };
+        let planned = self.plan_state(from, mounted.path(), into, reporter)?;
         mounted.finish()?;
-        Ok(plan)
+        Ok(planned.state)
     }
 
     /// Mounts a layer for reading.

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use thinroot_core::manifest::Manifest;
-use thinroot_core::name::LayerName;
+use thinroot_core::name::{ImageId, LayerName};
 use thinroot_core::path::TreePath;
 use thinroot_core::state::Policy;
 use thinroot_core::state::checks::{self, Validator};
+use thinroot_core::state::migrations::{self, Migration};
 use thinroot_core::state::policy::file::{Author, MAX_FILE_BYTES, PolicyFile, parse};
 use thinroot_core::state::policy::{Class, Origin, Reach, Rule, Treatment};
 
@@ -44,6 +45,13 @@ const VALIDATORS: Shelf = Shelf {
     admin_dir: "etc/thinroot/validators.d",
     ending: ".validator",
     max_bytes: checks::MAX_FILE_BYTES,
+};
+
+const MIGRATIONS: Shelf = Shelf {
+    image_dir: "usr/lib/thinroot/migrations.d",
+    admin_dir: "etc/thinroot/migrations.d",
+    ending: ".migration",
+    max_bytes: migrations::MAX_FILE_BYTES,
 };
 
 /// Texts of such files by name.
@@ -92,6 +100,36 @@ impl Host {
             all.insert(name, validator);
         }
         Ok(all.into_values().collect())
+    }
+
+    /// The migrations that lie between the image of a mounted layer and the one that its state goes into, in their order.
+    /// They come with the newer of the two.
+    pub(super) fn migrations_between(
+        &self,
+        from: &ImageId,
+        root: &Path,
+        to: &ImageId,
+        new: &Manifest,
+        contents: &mut dyn Contents,
+    ) -> Result<Vec<Migration>> {
+        let tree = RootContents::open(root)?;
+        let mut files = match from > to {
+            true => MIGRATIONS.of_tree(&tree, MIGRATIONS.image_dir)?,
+            false => MIGRATIONS.of_image(new, contents)?,
+        };
+        files.extend(MIGRATIONS.of_tree(&tree, MIGRATIONS.admin_dir)?);
+        let mut found = Vec::new();
+        for (file, text) in files.iter().filter(|(_, text)| !text.iter().all(u8::is_ascii_whitespace)) {
+            let name = file.trim_end_matches(MIGRATIONS.ending);
+            let migration = Migration::parse(name, text).map_err(|why| {
+                Error::refused("read the migrations of the image", why).mend("mend this line, then run it again")
+            })?;
+            found.extend(migration.between(from, to));
+        }
+        if from > to {
+            found.reverse();
+        }
+        Ok(found)
     }
 
     fn policy_from(&self, mut image: Files, admin: Files) -> Result<Policy> {

@@ -151,7 +151,7 @@ impl Applier<'_> {
                 continue;
             }
             let found = match kept.side {
-                Side::Local => Some(self.frozen.required(path)?),
+                Side::Local => Some(self.frozen.required(decision.source())?),
                 Side::Vendor => Some(self.place.present.required(path)?),
                 Side::Base => self.original(path, kept)?,
             };
@@ -202,7 +202,7 @@ impl Applier<'_> {
             Content::Local | Content::Kept | Content::Merged { .. } if directory_metadata => self.place.align(entry)?,
             Content::Local | Content::Kept if entry.kind == Kind::Directory => self.place.directory(&entry.path)?,
             Content::Local if matches!(entry.kind, Kind::File { .. }) => {
-                let mut file = self.frozen.required(&decision.path)?;
+                let mut file = self.frozen.required(decision.source())?;
                 self.leaf(entry, &mut file)?;
             }
             Content::Kept if let Some(digest) = entry.kind.digest() => {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
 use thinroot_core::manifest::Digest;
 use thinroot_core::path::TreePath;
 
@@ -66,6 +67,23 @@ impl BlobStore {
             }
         }
         Ok(false)
+    }
+
+    /// Keeps contents that are in no tree.
+    pub fn keep_made(&self, made: &[Vec<u8>]) -> Result<()> {
+        for text in made {
+            let digest = Digest(Sha256::digest(text).into());
+            self.keep(&digest, &mut text.as_slice(), &TreePath::root())?;
+        }
+        Ok(())
+    }
+
+    /// A small blob whole; none where it is not kept or larger.
+    pub fn small(&self, digest: &Digest, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
+        let Some(file) = self.open(digest)? else { return Ok(None) };
+        let mut content = Vec::new();
+        file.take(limit_bytes + 1).read_to_end(&mut content).at("read", self.path(digest))?;
+        Ok(Some(content).filter(|content| content.len() as u64 <= limit_bytes))
     }
 
     /// Opens a blob; none where it is not kept.
