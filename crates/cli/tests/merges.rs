@@ -104,3 +104,50 @@ fn inode_flags_are_a_facet_of_their_own() {
     assert_eq!(bench.edit("node-1-0+2", "busybox cat /etc/dir/a; test ! -e /etc/log").stdout, "b\n");
     assert_eq!(flags("node-1-0+2", &["/etc/conf", "/etc/dir", "/etc/dir/a"]), ["", "", ""]);
 }
+
+#[test]
+fn a_unit_stays_as_it_was_decided_here_whatever_links_the_image_makes() {
+    let bench = Bench::new(PROGRAM);
+    let image = |version: u32, by: &str, gone: bool| {
+        bench.image_with(version, "", |root| {
+            let units = root.join("usr/lib/systemd/system");
+            let wants = root.join(format!("etc/systemd/system/{by}.wants"));
+            fs::create_dir_all(&units).unwrap();
+            fs::create_dir_all(&wants).unwrap();
+            fs::create_dir_all(root.join("etc/alternatives")).unwrap();
+            for name in ["off", "on", "image"] {
+                fs::write(units.join(format!("{name}.service")), format!("[Install]\nWantedBy={by}\n")).unwrap();
+            }
+            for name in ["off", "image"] {
+                let target = format!("/usr/lib/systemd/system/{name}.service");
+                std::os::unix::fs::symlink(target, wants.join(format!("{name}.service"))).unwrap();
+            }
+            std::os::unix::fs::symlink("/bin/busybox", root.join("etc/alternatives/editor")).unwrap();
+            if !gone {
+                fs::write(units.join("gone.service"), format!("[Install]\nWantedBy={by}\n")).unwrap();
+                fs::write(root.join("usr/bin/vi"), "vi").unwrap();
+            }
+        })
+    };
+    let first = image(1, "multi-user.target", false);
+    for line in ["init", &format!("base add {first} --size 160M"), "layer fork node-1-0"] {
+        assert_eq!(bench.run(line).code, 0, "{line}");
+    }
+    let script = "cd /etc/systemd/system/multi-user.target.wants; busybox rm off.service
+                  busybox ln -s /usr/lib/systemd/system/on.service .; busybox ln -s /usr/lib/systemd/system/gone.service .
+                  busybox ln -s /dev/null /etc/systemd/system/never.service
+                  busybox ln -sf /usr/bin/vi /etc/alternatives/editor";
+    assert_eq!(bench.edit("node-1-0+1", script).code, 0);
+    let update = bench.run(&format!("update {}", image(2, "graphical.target", true)));
+    assert_eq!(update.code, 4, "{update:?}");
+    let listed =
+        "cd /etc/systemd/system; busybox find . -type l | busybox sort; busybox readlink /etc/alternatives/editor";
+    assert_eq!(
+        bench.edit("node-2-0+1", listed).stdout,
+        "./graphical.target.wants/image.service\n./graphical.target.wants/on.service\n./never.service\n/bin/busybox\n"
+    );
+    let (_, status) = bench.json("status");
+    let told = status["last"]["detail"].as_str().unwrap();
+    assert!(told.contains("gone.service is enabled here and no longer in the new image"), "{told}");
+    assert!(told.contains("/etc/alternatives/editor") && told.contains("whose own choice holds"), "{told}");
+}

@@ -27,6 +27,7 @@ pub mod migrations;
 pub mod plan;
 pub mod policy;
 pub mod text;
+pub mod units;
 
 pub use decide::{accounts_to_merge, plan, texts_to_merge};
 pub use edit::{Choice, Edit, EditPlan};

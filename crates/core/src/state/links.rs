@@ -78,9 +78,12 @@ fn set_aside(decision: &mut Decision) {
 
 /// A link that replaced something else must lead somewhere in the new layer.
 fn note_dangling(decisions: &mut [Decision], new: &Manifest) {
+    let alternatives = TreePath::parse(b"etc/alternatives").expect("a constant path");
     let view = View::of(decisions, new);
     let dangling = |decision: &Decision| match &decision.action {
-        Action::Put { entry: Entry { kind: Kind::Symlink { target }, .. }, .. } if [16, 17].contains(&decision.row) => {
+        Action::Put { entry: Entry { kind: Kind::Symlink { target }, .. }, .. }
+            if [16, 17].contains(&decision.row) || decision.path.is_within(&alternatives) =>
+        {
             !resolves(&view, &decision.path, target)
         }
         Action::Put { .. } | Action::Leave | Action::Remove => false,
@@ -88,6 +91,12 @@ fn note_dangling(decisions: &mut [Decision], new: &Manifest) {
     let found: Vec<usize> = (0..decisions.len()).filter(|i| dangling(&decisions[*i])).collect();
     for i in found {
         let decision = &mut decisions[i];
+        if decision.path.is_within(&alternatives) {
+            decision.action = if new.get(&decision.path).is_some() { Action::Leave } else { Action::Remove };
+            decision.level = Level::Notice;
+            decision.reason.push_str("; what was chosen is not in the new image, whose own choice holds");
+            continue;
+        }
         decision.level = decision.level.max(Level::Notice);
         decision.reason.push_str("; its target is missing in the new layer");
     }

@@ -8,6 +8,7 @@ use thinroot_core::name::{ImageId, LayerName};
 use thinroot_core::path::TreePath;
 use thinroot_core::state::checks::concerned;
 use thinroot_core::state::text::MAX_TEXT_BYTES;
+use thinroot_core::state::units;
 use thinroot_core::state::{self, Action, Delta, Kept, Policy, Side, StatePlan};
 
 use super::Host;
@@ -125,7 +126,9 @@ impl Host {
             policy = policy.with(std::mem::take(&mut sides.rules));
             base.map_or(Ok(()), Mounted::finish)?;
         }
+        let units = self.units(from, &mut sides, new, contents)?;
         let mut state = self.merge(&Merge { from, root, new, policy: &policy }, &sides, contents)?;
+        state.notes.extend(units);
         for decision in &mut state.decisions {
             sides.settle(decision);
         }
@@ -135,6 +138,38 @@ impl Host {
         state.migrations = sides.told;
         let made = sides.base_texts.into_values().chain(sides.local_texts.into_values()).collect();
         Ok(Planned { onto: None, state, made })
+    }
+
+    /// Tells what was enabled and disabled here in the links of the new image; says what a person should know of it.
+    fn units(
+        &self,
+        from: &LayerName,
+        sides: &mut Sides,
+        new: &Manifest,
+        contents: &mut dyn Contents,
+    ) -> Result<Vec<String>> {
+        let touched = units::touched(&sides.base, &sides.changes, new);
+        if touched.is_empty() {
+            return Ok(Vec::new());
+        }
+        let files = |of: fn(&units::Unit) -> &Option<TreePath>| -> Vec<TreePath> {
+            touched.iter().filter_map(|unit| of(unit).clone()).collect()
+        };
+        let old = match self.mount_base(from.base())? {
+            Some(mounted) => {
+                let shipped = self.manifest(from.base())?;
+                let texts = read_texts(&files(|u| &u.base), &shipped, &mut RootContents::open(mounted.path())?)?;
+                mounted.finish()?;
+                texts
+            }
+            None => Texts::new(),
+        };
+        let vendor = read_texts(&files(|u| &u.new), new, contents)?;
+        let (told_in, notes) = units::in_new_links(&sides.base, &sides.changes, new, &touched, &old, &vendor);
+        if let Some((base, changes)) = told_in {
+            (sides.base, sides.changes) = (base, changes);
+        }
+        Ok(notes)
     }
 
     fn merge(&self, m: &Merge<'_>, sides: &Sides, new_contents: &mut dyn Contents) -> Result<StatePlan> {

@@ -39,6 +39,23 @@ pub(super) const BUILT_IN: &[(&str, Reach, Treatment, &str)] = {
         ("etc/gshadow", Exact, State(Structured(Format::Accounts)), ""),
         ("etc/subuid", Exact, State(Structured(Format::Accounts)), ""),
         ("etc/subgid", Exact, State(Structured(Format::Accounts)), ""),
+        // Which physical volumes this host may use, and what it calls its multipath devices.
+        ("etc/lvm/devices", Tree, State(Identity), ""),
+        ("etc/multipath/bindings", Exact, State(Identity), ""),
+        ("etc/multipath/wwids", Exact, State(Identity), ""),
+        // What was chosen here among alternatives; the choices themselves are the image's.
+        ("var/lib/dpkg/alternatives", Tree, State(Merge), ""),
+        ("var/lib/alternatives", Tree, State(Merge), ""),
+        // SELinux: only what was added here; the policy itself is built from the image's modules.
+        ("var/lib/selinux", Tree, State(Derived), ""),
+        ("var/lib/selinux/targeted/active/modules/400", Tree, State(Carry), ""),
+        ("var/lib/selinux/targeted/active/booleans.local", Exact, State(Carry), ""),
+        ("var/lib/selinux/targeted/active/file_contexts.local", Exact, State(Carry), ""),
+        ("var/lib/selinux/targeted/active/ports.local", Exact, State(Carry), ""),
+        ("var/lib/selinux/targeted/active/seusers.local", Exact, State(Carry), ""),
+        ("var/lib/selinux/targeted/active/users_extra.local", Exact, State(Carry), ""),
+        ("var/lib/selinux/targeted/active/interfaces.local", Exact, State(Carry), ""),
+        ("var/lib/selinux/targeted/active/nodes.local", Exact, State(Carry), ""),
         // Generated from other files.
         ("etc/ld.so.cache", Exact, State(Derived), ""),
         ("etc/udev/hwdb.bin", Exact, State(Derived), ""),
