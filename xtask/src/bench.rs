@@ -15,3 +15,4 @@ pub mod pool;
 pub mod records;
 pub mod run;
 pub mod series;
+pub mod state;

@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod images;
 mod licences;
+mod proof;
 mod test;
 mod tidy;
 mod uml;
@@ -16,11 +17,14 @@ mod vm;
 const HELP: &str = "\
 cargo xtask VERB
   demo [--no-vm]     shows an update of a real Debian, with everything built from this tree
+  proof              carries fifty changes of an admin to the image of today and looks for each in the booted machine
   test [--quick|--nightly]
                      builds and runs all tests, those with real LVM in a test kernel
   crash [--nightly]  only the power cuts of these: an update, a rollback, a removal, on real LVM
   bench [--quick] [growth|copy|delta|memory|page]…
                      measures room, time and memory, and writes docs/performance.md
+  bench [--quick] state
+                     measures the state engine, and writes docs/performance-state.md
   tidy               checks the rules of the house that the compiler does not know
   licences           checks that every dependency has an allowed licence
   images [--weekly]  builds the Debian images of demo and bench into the cache
@@ -43,6 +47,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         "tidy" => tidy::run(rest),
         "licences" => licences::run(rest),
         "demo" => demo::run(rest),
+        "proof" => proof::run(rest),
         "uml" => uml::run(rest),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -3,10 +3,8 @@
 //! `cargo bench --bench delta -- WORK_DIR RUNS PATHS`, as root: makes a base of so many paths on ext4 in a file, and a layer
 //! that is a copy of its blocks, mounts both below WORK_DIR, and prints one JSON object a measurement.
 
-use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use thinroot_core::manifest::Manifest;
@@ -17,11 +15,9 @@ use thinroot_engine::progress::Silent;
 use thinroot_engine::source::manifest_of_tree;
 use thinroot_engine::state::delta;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+mod ground;
 
-const FILES_PER_DIRECTORY: usize = 12;
-/// Sizes as they are in a system: many small files, a few large ones (about 12 KiB in the mean).
-const SIZES: [usize; 16] = [0, 40, 200, 500, 900, 1200, 1700, 2500, 3300, 4800, 6500, 9000, 14000, 22000, 40000, 90000];
+use ground::{Outcome, grow_tree, make_file_system, mount, run};
 
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -80,27 +76,6 @@ fn measure(layer: &Path, manifest: &Manifest, table: &InodeTable, what: &str, ru
     Ok(())
 }
 
-fn grow_tree(root: &Path, paths: usize) -> Outcome<()> {
-    let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut made = 0;
-    for directory in 0.. {
-        let dir = root.join(format!("usr/share/{}/{directory}", directory / 40));
-        fs::create_dir_all(&dir)?;
-        made += 1;
-        for file in 0..FILES_PER_DIRECTORY {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let size = SIZES[(noise >> 33) as usize % SIZES.len()];
-            let bytes: Vec<u8> = (0..size).map(|i| (noise >> (i % 57)) as u8 ^ i as u8).collect();
-            fs::write(dir.join(format!("file-{file}")), bytes)?;
-            made += 1;
-            if made >= paths {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
 /// What an admin does between two updates: some dozen files edited, some added, some removed.
 fn touch_lightly(layer: &Path, manifest: &Manifest) -> Outcome<()> {
     let files: Vec<_> = manifest.entries().iter().filter(|entry| entry.kind.digest().is_some()).collect();
@@ -115,19 +90,4 @@ fn touch_lightly(layer: &Path, manifest: &Manifest) -> Outcome<()> {
         fs::write(path(i).with_extension("new"), format!("added {i}"))?;
     }
     Ok(())
-}
-
-fn make_file_system(image: &Path) -> Outcome<()> {
-    fs::File::create(image)?.set_len(4 << 30)?;
-    run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), image])
-}
-
-fn mount(image: &Path, point: &Path, options: &str) -> Outcome<()> {
-    fs::create_dir_all(point)?;
-    run("mount", &[Path::new("-o"), Path::new(&format!("loop,{options}")), image, point])
-}
-
-fn run(program: &str, args: &[&Path]) -> Outcome<()> {
-    let status = Command::new(program).args(args).status()?;
-    if status.success() { Ok(()) } else { Err(format!("{program} {args:?}: {status}").into()) }
 }

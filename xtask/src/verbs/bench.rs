@@ -4,23 +4,26 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::bench::records::Records;
-use crate::bench::{copy, delta, guest, memory, page, pool};
+use crate::bench::{copy, delta, guest, memory, page, pool, state};
 use crate::cache::Cache;
 use crate::image::{self, Weekly};
 use crate::{Context, Result, packages, workspace};
 
-const USAGE: &str = "usage: cargo xtask bench [--quick] [growth|copy|delta|memory|page]…";
+const USAGE: &str = "usage: cargo xtask bench [--quick] [growth|copy|delta|memory|page]…, or bench [--quick] state";
 const PARTS: [&str; 4] = ["growth", "copy", "delta", "memory"];
 
 /// Measures all parts, or those that are named; `page` alone only writes the page from what is known.
 pub fn run(args: &[String]) -> Result<ExitCode> {
     let quick = args.iter().any(|arg| arg == "--quick");
     let mut wanted: Vec<&str> = args.iter().map(String::as_str).filter(|arg| *arg != "--quick").collect();
-    if wanted.iter().any(|part| !PARTS.contains(part) && *part != "page") {
+    if wanted != ["state"] && wanted.iter().any(|part| !PARTS.contains(part) && *part != "page") {
         return Err(USAGE.into());
     }
     if wanted.is_empty() {
         wanted = PARTS.into();
+    }
+    if wanted == ["state"] {
+        return measure_state(quick);
     }
     if !rustix::process::getuid().is_root() {
         return Err("bench mounts file systems of its own and so needs root: run it with sudo".into());
@@ -52,6 +55,14 @@ fn measure(cache: &Cache, wanted: &[&str], quick: bool) -> Result<()> {
         records.keep(cache, part)?;
     }
     Ok(())
+}
+
+fn measure_state(quick: bool) -> Result<ExitCode> {
+    let page = state::render(&state::measure(&Cache::open()?, if quick { 1 } else { 5 })?);
+    println!("\n{page}");
+    let path = workspace::root().join("docs/performance-state.md");
+    std::fs::write(&path, page).context(format!("write {}", path.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The guest's side of the growth part.

@@ -31,8 +31,8 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     if !rustix::process::getuid().is_root() {
         return Err("the demo mounts disks of its own and so needs root: run it with sudo".into());
     }
-    if std::env::var_os(INSIDE).is_none() {
-        return Err(enter(args));
+    if let Some(error) = enter_once("demo", args) {
+        return Err(error);
     }
     packages::ensure(&[packages::IMAGES, packages::VM])?;
     let cache = Cache::open()?;
@@ -43,16 +43,19 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts itself again in a mount namespace of its own: what is still mounted when the demo ends, however it ends, is
-/// gone with it. Only returns if that fails.
-fn enter(args: &[String]) -> String {
+/// Starts itself again in a mount namespace of its own, unless it is in one: what is still mounted when the verb ends,
+/// however it ends, is gone with it. Gives an error if that fails.
+pub fn enter_once(verb: &str, args: &[String]) -> Option<String> {
+    if std::env::var_os(INSIDE).is_some() {
+        return None;
+    }
     let own = match std::env::current_exe() {
         Ok(own) => own,
-        Err(error) => return format!("find our own program: {error}"),
+        Err(error) => return Some(format!("find our own program: {error}")),
     };
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "--"]).arg(own).arg("demo").args(args).env(INSIDE, "1");
-    format!("start unshare: {}", command.exec())
+    command.args(["--mount", "--propagation", "private", "--"]).arg(own).arg(verb).args(args).env(INSIDE, "1");
+    Some(format!("start unshare: {}", command.exec()))
 }
 
 fn scenario(stage: &mut Stage, images: &DemoImages, machines: Machines) -> Result<()> {

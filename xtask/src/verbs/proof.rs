@@ -1,0 +1,78 @@
+//! `cargo xtask proof`: a year's changes of an admin on a real Debian, carried to the image of today, booted, and looked
+//! for one by one in the running machine.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::image::{self, Weekly};
+use crate::stage::Stage;
+use crate::{Result, packages};
+
+mod changes;
+
+use changes::CHANGES;
+
+/// An emulated boot of the whole system.
+const BOOT: Duration = Duration::from_secs(400);
+
+/// Runs it.
+pub fn run(args: &[String]) -> Result<ExitCode> {
+    if !args.is_empty() {
+        return Err("usage: cargo xtask proof".into());
+    }
+    if !rustix::process::getuid().is_root() {
+        return Err("the proof mounts disks of its own and so needs root: run it with sudo".into());
+    }
+    if let Some(error) = super::demo::enter_once("proof", args) {
+        return Err(error);
+    }
+    packages::ensure(&[packages::IMAGES, packages::VM])?;
+    let cache = Cache::open()?;
+    let images = image::ensure(&cache, &super::images::today()?, Weekly::No)?;
+    let mut stage = Stage::set(&cache)?;
+    let layer = format!("{}+1", images.first.id);
+    let old = stage.bring(&images.first.archive, images.first.name)?;
+    let new = stage.bring(&images.second.archive, images.second.name)?;
+
+    stage.section(format!("{} changes in {layer}", CHANGES.len()));
+    for args in [vec!["init"], vec!["base", "add", &old], vec!["layer", "fork", &images.first.id]] {
+        stage.ask(&args)?;
+    }
+    let mut script = String::from("set -e\n");
+    for (what, work, ..) in CHANGES {
+        script += &format!("( {work} ) || {{ echo 'failed: {what}' >&2; exit 1; }}\n");
+    }
+    stage.ask(&["layer", "shell", &layer, "--", "sh", "-c", &script])?;
+
+    stage.section(format!("The update to {}", images.second.id));
+    stage.thinroot_ending(&["update", &new], &[0, 4])?;
+
+    stage.section("In the running machine");
+    let armed = stage.armed()?;
+    let mut vm = stage.boot(&armed)?;
+    vm.login("root", "root", BOOT)?;
+    vm.must("systemctl is-system-running --wait || systemctl --failed --no-legend")?;
+    let mut missing = Vec::new();
+    for (what, _, look, expected) in CHANGES {
+        let (_, said) = vm.run(look)?;
+        let found = said.contains(expected);
+        stage.say(format!(
+            "{} {what}: {}",
+            if found { "ok     " } else { "MISSING" },
+            said.trim().lines().last().unwrap_or("")
+        ));
+        missing.extend((!found).then_some(*what));
+    }
+    for service in ["ssh", "cron", "nginx"] {
+        let (_, said) = vm.run(&format!("systemctl is-active {service}"))?;
+        stage.say(format!("service {service}: {}", said.trim()));
+        missing.extend((said.trim() != "active").then_some(service));
+    }
+    vm.poweroff()?;
+    if !missing.is_empty() {
+        return Err(format!("not found in the new layer: {}", missing.join(", ")));
+    }
+    println!("\nAll {} changes are in the booted layer.", CHANGES.len());
+    Ok(ExitCode::SUCCESS)
+}
