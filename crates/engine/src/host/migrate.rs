@@ -4,6 +4,8 @@
 //! into any of the trees; what a migration made is kept here until the plan is carried out; one that fails leaves
 //! nothing.
 
+mod output;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,16 +19,11 @@ use thinroot_core::state::{Action, Change, Content, Decision, Delta, Policy};
 use thinroot_core::structured::Format;
 use thinroot_core::structured::edit::{self, Key};
 
+use self::output::{left_in, not_taken};
 use crate::confine::Confined;
 use crate::error::{Error, Result};
 use crate::mounts::Scratch;
 use crate::state::{BlobStore, RootContents, Texts};
-use crate::tree::read::{WalkedKind, walk};
-
-/// Names a file in which a program says what is not there any more, a path a line.
-const REMOVED: &str = ".removed";
-/// Most that a program may leave. Migrations are of configuration.
-const OUT_BYTES: u64 = 64 << 20;
 
 /// What is merged, as migrations leave it.
 #[derive(Debug, Clone)]
@@ -358,48 +355,4 @@ fn replaced(base: &Manifest, path: &TreePath, entry: Option<Entry>) -> Manifest 
     let delta = Delta { accounts: base.accounts().clone(), changes };
     // What a base with one more file cannot be (a file in the place of a directory) is left as it is.
     delta.over(base).unwrap_or_else(|_| base.clone())
-}
-
-/// Files that a program left, and what it says is not there any more.
-fn left_in(out: &Path) -> Result<(Texts, Vec<TreePath>)> {
-    let mut found: Vec<TreePath> = Vec::new();
-    let mut bytes = 0;
-    walk(out, false, &mut |walked, _| {
-        match walked.kind {
-            WalkedKind::Directory => {}
-            WalkedKind::File { size, .. } => {
-                bytes += size;
-                found.push(walked.path.clone());
-            }
-            WalkedKind::Symlink { .. } | WalkedKind::Fifo | WalkedKind::Socket => return Err(not_taken(&walked.path)),
-            WalkedKind::Char { .. } | WalkedKind::Block { .. } => return Err(not_taken(&walked.path)),
-        }
-        if bytes > OUT_BYTES {
-            return Err(Error::refused(
-                "take what a migration left",
-                format!("it is more than {} MiB", OUT_BYTES >> 20),
-            ));
-        }
-        Ok(())
-    })?;
-    let tree = RootContents::open(out)?;
-    let mut texts = Texts::new();
-    for path in found {
-        let text = tree.small(&path, MAX_TEXT_BYTES)?.ok_or_else(|| not_taken(&path))?;
-        texts.insert(path, text);
-    }
-    let list = TreePath::parse(REMOVED.as_bytes()).expect("a constant path");
-    let list = texts.remove(&list).unwrap_or_default();
-    let lines = list.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    let path = |line: &[u8]| {
-        TreePath::parse(line.strip_prefix(b"/").unwrap_or(line))
-            .map_err(|why| Error::refused("take what a migration removed", why))
-    };
-    let removed = lines.map(path).collect::<Result<_>>()?;
-    Ok((texts, removed))
-}
-
-fn not_taken(path: &TreePath) -> Error {
-    let why = format!("{path} is no file of at most {} KiB", MAX_TEXT_BYTES >> 10);
-    Error::refused("migrate", why)
 }

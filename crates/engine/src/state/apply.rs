@@ -11,6 +11,7 @@ use std::path::Path;
 
 use thinroot_core::manifest::{Digest, Entry, Kind};
 use thinroot_core::path::TreePath;
+use thinroot_core::state::text::MAX_TEXT_BYTES;
 use thinroot_core::state::{Action, Content, Decision, Kept, Side, StatePlan};
 
 use super::blobs::BlobStore;
@@ -145,6 +146,9 @@ impl Applier<'_> {
         {
             self.blobs.keep(&digest, &mut text.as_slice(), &decision.path)?;
         }
+        if let Action::Put { entry, content: Content::Local | Content::Merged { .. } } = &decision.action {
+            self.keep_shipped(entry)?;
+        }
         for kept in &decision.kept {
             let path = &decision.path;
             if self.blobs.has(&kept.digest) {
@@ -164,6 +168,16 @@ impl Applier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Keeps the text that the image ships where the layer has another: the next change is told from it, also when its base
+    /// is not there any more.
+    fn keep_shipped(&self, entry: &Entry) -> Result<()> {
+        let text = match entry.kind.digest() {
+            Some(_) => self.place.present.small(&entry.path, MAX_TEXT_BYTES)?,
+            None => None,
+        };
+        text.map_or(Ok(()), |text| self.blobs.keep_made(&[text]))
     }
 
     /// What changes were told from: from the old base, or from the new layer where that has the same.
