@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
 use thinroot_core::manifest::{Digest, Entry, Kind};
 use thinroot_core::path::TreePath;
 use thinroot_core::state::text::MAX_TEXT_BYTES;
@@ -172,12 +173,15 @@ impl Applier<'_> {
 
     /// Keeps the text that the image ships where the layer has another: the next change is told from it, also when its base
     /// is not there any more.
-    fn keep_shipped(&self, entry: &Entry) -> Result<()> {
-        let text = match entry.kind.digest() {
-            Some(_) => self.place.present.small(&entry.path, MAX_TEXT_BYTES)?,
-            None => None,
-        };
-        text.map_or(Ok(()), |text| self.blobs.keep_made(&[text]))
+    fn keep_shipped(&mut self, entry: &Entry) -> Result<()> {
+        let Some(result) = entry.kind.digest() else { return Ok(()) };
+        let Some(text) = self.place.present.small(&entry.path, MAX_TEXT_BYTES)? else { return Ok(()) };
+        // What is there already is what an earlier try put.
+        let put = Digest(Sha256::digest(&text).into()) == result;
+        if !put && self.blobs.keep_text(&text)? == Ensured::Done {
+            self.stats.kept += 1;
+        }
+        Ok(())
     }
 
     /// What changes were told from: from the old base, or from the new layer where that has the same.

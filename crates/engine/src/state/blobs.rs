@@ -71,11 +71,13 @@ impl BlobStore {
 
     /// Keeps contents that are in no tree.
     pub fn keep_made(&self, made: &[Vec<u8>]) -> Result<()> {
-        for text in made {
-            let digest = Digest(Sha256::digest(text).into());
-            self.keep(&digest, &mut text.as_slice(), &TreePath::root())?;
-        }
-        Ok(())
+        made.iter().try_for_each(|text| self.keep_text(text).map(drop))
+    }
+
+    /// Keeps a text under its own digest.
+    pub fn keep_text(&self, text: &[u8]) -> Result<Ensured> {
+        let digest = Digest(Sha256::digest(text).into());
+        self.keep(&digest, &mut &*text, &TreePath::root())
     }
 
     /// A small blob whole; none where it is not kept or larger.
