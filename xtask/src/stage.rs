@@ -39,6 +39,11 @@ impl Stage {
         Ok(Stage { work: cache.job("demo")?, program, section: 0, start: Instant::now() })
     }
 
+    /// The release program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The work directory.
     pub fn work(&self) -> &Path {
         self.work.path()

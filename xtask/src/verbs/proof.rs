@@ -10,6 +10,7 @@ use crate::stage::Stage;
 use crate::{Result, packages};
 
 mod changes;
+mod shutdown;
 
 use changes::CHANGES;
 
@@ -50,6 +51,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
 
     stage.section("In the running machine");
     let armed = stage.armed()?;
+    shutdown::prepare(&stage, &armed, stage.program())?;
     let mut vm = stage.boot(&armed)?;
     vm.login("root", "root", BOOT)?;
     vm.must("systemctl is-system-running --wait || systemctl --failed --no-legend")?;
@@ -69,7 +71,13 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         stage.say(format!("service {service}: {}", said.trim()));
         missing.extend((said.trim() != "active").then_some(service));
     }
+    stage.section("A change after staging, and a shutdown");
+    stage.say("In the machine an update is staged in a store of its own, then the old layer is changed once more.");
+    shutdown::stage_an_update(&mut vm)?;
     vm.poweroff()?;
+    let arrived = shutdown::arrived(&stage, &armed)?;
+    stage.say(format!("the change is in the staged layer: {arrived}"));
+    missing.extend((!arrived).then_some("the change after staging"));
     if !missing.is_empty() {
         return Err(format!("not found in the new layer: {}", missing.join(", ")));
     }
