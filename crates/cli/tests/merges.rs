@@ -44,7 +44,7 @@ fn configuration_is_merged_by_key() {
     let read = |path: &str| bench.edit("node-2-0+1", &format!("busybox cat {path}")).stdout;
     assert_eq!(read("/etc/systemd/journald.conf"), "[Journal]\nStorage=persistent\nCompress=no\nSeal=yes\n");
     assert_eq!(read("/etc/docker/daemon.json"), "{\"b\":[\"y\",\"mine\"],\"a\":2}\n");
-    assert_eq!(read("/etc/fstab"), "UUID=a / ext4 discard,noatime 0 1\nUUID=c /srv xfs defaults 0 0\n");
+    assert_eq!(read("/etc/fstab"), "UUID=a / ext4 defaults,discard,noatime 0 1\nUUID=c /srv xfs defaults 0 0\n");
     assert_eq!(read("/etc/sysctl.d/10-x.conf"), "vm.a = 1\nvm.b = 1\nvm.c = 1\n");
     let conflicts = bench.run("state conflicts").stdout;
     assert!(conflicts.contains("[Journal] Storage") && conflicts.contains("vm.b"), "{conflicts}");

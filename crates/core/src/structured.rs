@@ -1,41 +1,47 @@
-//! Three-way merges of configuration by key: what a line means, rather than where it stands.
+//! Three-way merges of configuration by what it says: key by key, mount by mount, option by option.
 //!
-//! Separate from the merge by line because it knows formats, and knows no paths but by [`Format::of_path`]. The result is
-//! always the vendor's text, with its order, comments and layout, and the layer's changes laid into it.
+//! Separate from the merge by line because two sides that change neighbouring keys are no conflict, and because a line
+//! that only moved is no change. Must stay true:
 //!
-//! Reading order: [`merge`], `keyed` (formats of lines: what is laid in where), then one file a format.
-//!
-//! Must stay true: what only one side changed comes out as that side has it; a value that both changed is the layer's, and
-//! the key (never the value, which may be a secret) is among the lost; what is not certainly of the format is not merged
-//! here at all.
+//! - the result is the vendor's text, its order, comments and layout, with the changes of the layer laid in;
+//! - whatever the layer added, changed or removed is so in the result, and nothing else of the vendor's is touched;
+//! - a value of the vendor that lost is named, by key only, because a value may be a secret;
+//! - where a text is not plainly of its format, or a key could mean two things, there is no result: guessing would be
+//!   worse than the merge by line that the caller falls back to.
 
+mod assignments;
+mod choice;
+mod columns;
 pub mod edit;
-mod fields;
+mod ini;
 mod json;
-mod keyed;
 mod lines;
+mod place;
 mod toml;
+mod weave;
 
 #[cfg(test)]
 mod tests;
 
+use columns::{CRYPT, MOUNTS};
+use lines::{Text, line_end};
+
 use crate::path::TreePath;
 
-/// A format that is merged by key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
-    /// fstab: by mount point, field by field, options as a set.
+    /// fstab: by mount point, field and option.
     Mounts,
-    /// crypttab: by name, field by field, options as a set.
+    /// crypttab: by name, field and option.
     Crypt,
-    /// Sections of keys: ini files, unit files, connection profiles. A key that stands several times in a section is one
-    /// list.
+    /// Sections of `key=value`: ini files, systemd units, connections of NetworkManager, package repositories.
     Ini,
-    /// `NAME=value` lines: /etc/default, sysctl.
+    /// `KEY=value` as in /etc/default, and sysctl settings.
     Assignments,
-    /// JSON: objects by key, to any depth.
+    /// JSON; objects by key, lists of plain values as sets.
     Json,
-    /// TOML: tables by key, to any depth.
+    /// TOML; tables by key.
     Toml,
 }
 
@@ -44,85 +50,62 @@ pub enum Format {
 pub struct Merged {
     /// The result.
     pub text: Vec<u8>,
-    /// Keys of which the vendor's value gave way to the layer's.
+    /// For each value of the vendor that lost against a different one of the layer its key, never the value.
     pub lost: Vec<String>,
 }
 
-/// Endings of names, which tell the format wherever a file is.
-const ENDINGS: [(&[u8], Format); 19] = [
-    (b".ini", Format::Ini),
-    (b".repo", Format::Ini),
-    (b".nmconnection", Format::Ini),
-    (b".desktop", Format::Ini),
-    (b".service", Format::Ini),
-    (b".socket", Format::Ini),
-    (b".timer", Format::Ini),
-    (b".mount", Format::Ini),
-    (b".automount", Format::Ini),
-    (b".swap", Format::Ini),
-    (b".path", Format::Ini),
-    (b".slice", Format::Ini),
-    (b".target", Format::Ini),
-    (b".network", Format::Ini),
-    (b".netdev", Format::Ini),
-    (b".link", Format::Ini),
-    (b".nspawn", Format::Ini),
-    (b".json", Format::Json),
-    (b".toml", Format::Toml),
-];
-
-/// Trees in which `.conf` files have a format. A name ending says nothing there: half of all formats end in `.conf`.
-const CONF_TREES: [(&[u8], Format); 4] = [
-    (b"etc/systemd", Format::Ini),
-    (b"etc/NetworkManager", Format::Ini),
-    (b"etc/sysctl.d", Format::Assignments),
-    (b"etc/environment.d", Format::Assignments),
-];
-
 impl Format {
-    /// The format of a file at this path, as far as its place and name tell.
+    /// The format of a file by its place and name, where one is known.
     pub fn of_path(path: &TreePath) -> Option<Format> {
-        let raw = path.as_bytes();
-        match raw {
-            b"etc/fstab" => return Some(Format::Mounts),
-            b"etc/crypttab" => return Some(Format::Crypt),
-            b"etc/sysctl.conf" | b"etc/environment" | b"etc/locale.conf" | b"etc/vconsole.conf" => {
-                return Some(Format::Assignments);
-            }
-            _ => {}
-        }
-        let within = |tree: &[u8]| TreePath::parse(tree).is_ok_and(|tree| path.is_within(&tree));
-        if within(b"etc/default") || within(b"etc/sysconfig") {
-            return Some(Format::Assignments);
-        }
-        if raw.ends_with(b".conf") {
-            return CONF_TREES.iter().find(|(tree, _)| within(tree)).map(|(_, format)| *format);
-        }
-        ENDINGS.iter().find(|(ending, _)| raw.ends_with(ending)).map(|(_, format)| *format)
+        place::of_path(path)
     }
 }
 
-/// Merges the layer's text with the vendor's. Without a base both sides added the file: what only one has comes along.
-/// None where one of the texts is not certainly of the format.
+/// Merges what the layer and the vendor made of a text; without a base both added it, and the layer wins where they
+/// differ. Where two of the three are equal the result is the third, byte for byte, and nothing is read. None where a
+/// text is not of the format, or not clearly: then it is to be merged by line.
 pub fn merge(format: Format, base: Option<&[u8]>, local: &[u8], vendor: &[u8]) -> Option<Merged> {
     let whole = |text: &[u8]| Some(Merged { text: text.to_vec(), lost: Vec::new() });
-    if local == vendor || base == Some(local) {
-        return whole(vendor);
-    }
     if base == Some(vendor) {
         return whole(local);
     }
-    let text = |raw| std::str::from_utf8(raw).ok().filter(|text| !text.contains(['\0', '\u{feff}']));
-    let (b, l, n) = (text(base.unwrap_or_default())?, text(local)?, text(vendor)?);
-    let b = base.map(|_| b);
+    if base == Some(local) || local == vendor {
+        return whole(vendor);
+    }
+    let base = match base {
+        Some(base) => Some(text(base)?),
+        None => None,
+    };
+    let (local, vendor) = (text(local)?, text(vendor)?);
+    let table = match format {
+        Format::Json => return json::merge(base, local, vendor),
+        Format::Toml => return toml::merge(base, local, vendor),
+        Format::Mounts => Some(&MOUNTS),
+        Format::Crypt => Some(&CRYPT),
+        Format::Ini | Format::Assignments => None,
+    };
+    let base = match base {
+        Some(base) => Some(lines_of(format, base)?),
+        None => None,
+    };
+    let (local, parsed) = (lines_of(format, local)?, lines_of(format, vendor)?);
+    let merged = weave::merge(base.as_ref(), &local, &parsed, line_end(vendor), table)?;
+    // Lines that are clear where they stand may be unclear together, such as two depths of indentation.
+    lines_of(format, std::str::from_utf8(&merged.text).ok()?).is_some().then_some(merged)
+}
+
+/// A text as its lines; none where it is not of the format, or that is not one of lines.
+fn lines_of(format: Format, text: &str) -> Option<Text<'_>> {
     match format {
-        Format::Mounts | Format::Crypt | Format::Ini | Format::Assignments => keyed::merge(format, b, l, n),
-        Format::Json => json::merge(b, l, n),
-        Format::Toml => toml::merge(b, l, n),
+        Format::Mounts => MOUNTS.parse(text),
+        Format::Crypt => CRYPT.parse(text),
+        Format::Ini => ini::parse(text),
+        Format::Assignments => assignments::parse(text),
+        Format::Json | Format::Toml => None,
     }
 }
 
-/// Three-way over one value, and whether the vendor's gave way.
-fn three_way<T: PartialEq + Clone>(base: Option<&T>, local: &T, vendor: &T) -> (T, bool) {
-    if local == vendor || base == Some(local) { (vendor.clone(), false) } else { (local.clone(), base != Some(vendor)) }
+/// Text in UTF-8 without a mark of byte order, which some readers take for a part of the first key, and without a zero byte.
+fn text(raw: &[u8]) -> Option<&str> {
+    std::str::from_utf8(raw).ok().filter(|text| !text.starts_with('\u{feff}') && !text.contains('\0'))
 }

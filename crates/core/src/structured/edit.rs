@@ -1,7 +1,7 @@
 //! Changes of single keys in a text of lines, everything else as it stands. For migrations.
 
-use super::Format;
-use super::lines::{Kind, Line, parse};
+use super::lines::{Line, Section};
+use super::{Format, lines_of};
 
 /// A key with its section, written `key` or `[section]key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,75 +23,101 @@ impl Key {
         (!name.is_empty() && !name.contains(['=', '[', ']'])).then_some(key)
     }
 
-    fn is(&self, line: &Line<'_>) -> bool {
-        matches!(&line.kind, Kind::Entry { section, key, .. } if *section == self.section && *key == self.name)
+    fn is(&self, section: &Section<'_>, line: &Line<'_>) -> bool {
+        section.id.name == self.section && line.entry().is_some_and(|(key, _)| key == self.name)
     }
 }
 
 /// The values of a key, one for each line that has it; none where the text is not of the format.
 pub fn values(format: Format, text: &str, key: &Key) -> Option<Vec<String>> {
-    let found = parse(format, text)?.into_iter().filter(|line| key.is(line)).filter_map(|line| match line.kind {
-        Kind::Entry { value, .. } => Some(value.join(" ")),
-        Kind::Blank | Kind::Comment | Kind::Section(_) => None,
-    });
-    Some(found.collect())
+    let mut found = Vec::new();
+    changed(format, text, |section, line| {
+        found.extend(key.is(section, line).then(|| value(line).to_string()));
+        None
+    })?;
+    Some(found)
 }
 
-/// The text with another name for a key; none where it is not of the format.
+/// The text with another name for a key; none where it is not of the format, or has the key in another notation.
 pub fn rename(format: Format, text: &str, key: &Key, name: &str) -> Option<String> {
-    let lines = parse(format, text)?;
-    let line = |line: &Line<'_>| match key.is(line) {
-        true => line.raw.replacen(&key.name, name, 1),
-        false => line.raw.to_string(),
-    };
-    Some(lines.iter().map(line).collect())
+    let mut plain = true;
+    let text = changed(format, text, |section, line| {
+        key.is(section, line).then(|| {
+            plain &= line.text.contains(&key.name);
+            line.text.replacen(&key.name, name, 1)
+        })
+    });
+    text.filter(|_| plain)
 }
 
 /// The text with another value for a key where it has the `old` one (any, without one); a key that is not there is added
 /// only where any was meant. None where the text is not of the format.
-pub fn set(format: Format, text: &str, key: &Key, old: Option<&str>, value: &str) -> Option<String> {
-    let lines = parse(format, text)?;
-    if old.is_none() && !lines.iter().any(|line| key.is(line)) {
-        return Some(added(&lines, key, value));
+pub fn set(format: Format, text: &str, key: &Key, old: Option<&str>, new: &str) -> Option<String> {
+    if old.is_none() && values(format, text, key)?.is_empty() {
+        return added(format, text, key, new);
     }
-    let line = |line: &Line<'_>| match &line.kind {
-        Kind::Entry { value: now, .. } if key.is(line) && old.is_none_or(|old| now.join(" ") == old) => {
-            let (head, tail) = line.raw.split_once('=').unwrap_or((line.raw, ""));
+    changed(format, text, |section, line| {
+        let wanted = key.is(section, line) && old.is_none_or(|old| value(line) == old);
+        wanted.then(|| {
+            let (head, tail) = line.text.split_once('=').unwrap_or((line.text, ""));
             let blank = &tail[..tail.len() - tail.trim_start_matches([' ', '\t']).len()];
-            let end = &line.raw[line.raw.trim_end_matches(['\r', '\n']).len()..];
-            format!("{head}={blank}{value}{end}")
-        }
-        Kind::Entry { .. } | Kind::Blank | Kind::Comment | Kind::Section(_) => line.raw.to_string(),
-    };
-    Some(lines.iter().map(line).collect())
+            let end = &line.text[line.text.trim_end_matches(['\r', '\n']).len()..];
+            format!("{head}={blank}{new}{end}")
+        })
+    })
 }
 
 /// The text without a key; none where it is not of the format.
 pub fn remove(format: Format, text: &str, key: &Key) -> Option<String> {
-    let lines = parse(format, text)?;
-    Some(lines.iter().filter(|line| !key.is(line)).map(|line| line.raw).collect())
+    changed(format, text, |section, line| key.is(section, line).then(String::new))
 }
 
-/// With the key at the end of its section.
-fn added(lines: &[Line<'_>], key: &Key, value: &str) -> String {
-    let mut current = "";
-    let mut end = if key.section.is_empty() { Some(0) } else { None };
-    for (at, line) in lines.iter().enumerate() {
-        if let Kind::Section(name) = line.kind {
-            current = name;
-        }
-        if current == key.section && line.kind != Kind::Blank {
-            end = Some(at + 1);
+/// What stands behind the sign of equality, which entries are compared with.
+fn value<'a>(line: &'a Line<'_>) -> &'a str {
+    line.value().split_once('=').map_or("", |(_, value)| value)
+}
+
+/// The text with other lines where `change` gives one.
+fn changed(
+    format: Format,
+    text: &str,
+    mut change: impl FnMut(&Section<'_>, &Line<'_>) -> Option<String>,
+) -> Option<String> {
+    let mut out = String::new();
+    for section in &lines_of(format, text)?.sections {
+        section.lead.iter().copied().chain(section.header).for_each(|line| out.push_str(line));
+        for line in &section.lines {
+            out.push_str(&change(section, line).unwrap_or_else(|| line.text.to_string()));
         }
     }
-    let mut out: Vec<String> = lines.iter().map(|line| line.raw.to_string()).collect();
-    let at = end.unwrap_or(out.len());
-    if let Some(last) = at.checked_sub(1).and_then(|last| out.get_mut(last)).filter(|last| !last.ends_with('\n')) {
-        last.push('\n');
+    Some(out)
+}
+
+/// With the key at the end of its section, the last of that name.
+fn added(format: Format, text: &str, key: &Key, value: &str) -> Option<String> {
+    let parsed = lines_of(format, text)?;
+    let at = parsed.sections.iter().rposition(|section| section.id.name == key.section);
+    let entry = format!("{}={value}\n", key.name);
+    let mut out = String::new();
+    let push = |out: &mut String, line: &str| {
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push('\n');
+        }
+        out.push_str(line);
+    };
+    for (number, section) in parsed.sections.iter().enumerate() {
+        section.lead.iter().copied().chain(section.header).for_each(|line| push(&mut out, line));
+        let content = section.lines.iter().rposition(|line| !line.text.trim().is_empty()).map_or(0, |last| last + 1);
+        section.lines[..content].iter().for_each(|line| push(&mut out, line.text));
+        if at == Some(number) {
+            push(&mut out, &entry);
+        }
+        section.lines[content..].iter().for_each(|line| push(&mut out, line.text));
     }
-    let header = if end.is_none() { format!("[{}]\n", key.section) } else { String::new() };
-    out.insert(at, format!("{header}{}={value}\n", key.name));
-    out.concat()
+    if at.is_none() {
+        push(&mut out, &format!("[{}]\n{entry}", key.section));
+    }
+    Some(out)
 }
 
 #[cfg(test)]

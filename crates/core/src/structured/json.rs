@@ -1,162 +1,139 @@
-//! JSON: objects by key, to any depth; lists of scalars as sets; everything else as one value.
+//! JSON: objects by key, lists of plain values as sets, everything else as one value.
+//!
+//! Must stay true: the vendor's text is edited in place, and numbers and strings are never written anew, so that what is
+//! not changed keeps its notation. Two notations of one number count as different.
 
-use std::fmt;
+use super::Merged;
+use super::choice::loss;
+use crate::path::escape;
+use layout::{Layout, Piece};
+use node::{Document, Item, Items, Kind, Node};
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::Serialize;
-use serde_json::ser::{PrettyFormatter, Serializer};
-use serde_json::{Map, Number, Value};
+mod layout;
+mod node;
 
-use super::{Merged, three_way};
-
-pub(super) fn merge(base: Option<&str>, local: &str, vendor: &str) -> Option<Merged> {
-    let b = base.map(parse).map_or(Some(None), |value| value.map(Some))?;
-    let (l, n) = (parse(local)?, parse(vendor)?);
-    let mut lost = Vec::new();
-    let value = node(b.as_ref(), Some(&l), Some(&n), &mut Vec::new(), &mut lost)?;
-    let text = if value == n { vendor.as_bytes().to_vec() } else { write(&value, vendor)? };
-    Some(Merged { text, lost })
-}
-
-fn node(
-    b: Option<&Value>,
-    l: Option<&Value>,
-    n: Option<&Value>,
-    at: &mut Vec<String>,
-    lost: &mut Vec<String>,
-) -> Option<Value> {
-    // An object that one side removed is an empty one: what the other put into it since is not removed with the rest.
-    let was_object = b.is_some_and(Value::is_object);
-    let object = |side: Option<&'_ Value>| match side {
-        Some(Value::Object(object)) => Some(object.clone()),
-        None if was_object => Some(Map::new()),
-        Some(_) | None => None,
+/// Merges three texts; none where one is no JSON, or an object has a key twice.
+pub fn merge(base: Option<&str>, local: &str, vendor: &str) -> Option<Merged> {
+    let base = match base {
+        Some(base) => Some(Document::parse(base)?.root),
+        None => None,
     };
-    let removed = l.is_none() || n.is_none();
-    if let (Some(l), Some(n)) = (object(l), object(n)) {
-        let b = b.and_then(Value::as_object);
-        let mut out = Map::new();
-        for key in n.keys().chain(l.keys().filter(|key| !n.contains_key(*key))) {
-            at.push(key.clone());
-            let (old, mine, theirs) = (b.and_then(|b| b.get(key)), l.get(key), n.get(key));
-            // Without a common ancestor what only one side has comes along.
-            let value = match (b, mine, theirs) {
-                (None, Some(only), None) | (None, None, Some(only)) => Some(only.clone()),
-                _ => node(old, mine, theirs, at, lost),
-            };
-            at.pop();
-            out.extend(value.map(|value| (key.clone(), value)));
+    let (local, vendor) = (Document::parse(local)?, Document::parse(vendor)?);
+    let (from, to) = (Layout::of(&local), Layout::of(&vendor));
+    let mut merger = Merger { from, to, path: Vec::new(), lost: Vec::new() };
+    let root = merger.value(base.as_ref(), &local.root, &vendor.root);
+    Some(Merged { text: [vendor.before, &root, vendor.after].concat().into_bytes(), lost: merger.lost })
+}
+
+struct Merger<'a> {
+    from: Layout<'a>,
+    to: Layout<'a>,
+    /// The keys that lead to the value at hand.
+    path: Vec<&'a str>,
+    lost: Vec<String>,
+}
+
+impl<'a> Merger<'a> {
+    /// The text of a value that both sides have.
+    fn value(&mut self, base: Option<&Node>, local: &Node<'a>, vendor: &Node<'a>) -> String {
+        if local.same(vendor) || base.is_some_and(|base| base.same(local)) {
+            return vendor.raw.to_owned();
         }
-        return (!out.is_empty() || !removed).then_some(Value::Object(out));
-    }
-    if let (Some(Value::Array(b)), Some(Value::Array(l)), Some(Value::Array(n))) = (b, l, n)
-        && [b, l, n].into_iter().all(|list| is_set(list))
-    {
-        return Some(Value::Array(sets(b, l, n)));
-    }
-    let (value, gave_way) = three_way(Some(&b), &l, &n);
-    if gave_way {
-        lost.push(at.join("."));
-    }
-    value.cloned()
-}
-
-fn is_set(list: &[Value]) -> bool {
-    let scalar = |value: &Value| !value.is_array() && !value.is_object();
-    list.iter().enumerate().all(|(i, value)| scalar(value) && !list[..i].contains(value))
-}
-
-fn sets(b: &[Value], l: &[Value], n: &[Value]) -> Vec<Value> {
-    if b == l {
-        return n.to_vec();
-    }
-    if b == n {
-        return l.to_vec();
-    }
-    let stays = |value: &&Value| l.contains(value) || !b.contains(value);
-    let added = |value: &&Value| !n.contains(value) && !b.contains(value);
-    n.iter().filter(stays).chain(l.iter().filter(added)).cloned().collect()
-}
-
-/// With the vendor's indentation and end.
-fn write(value: &Value, like: &str) -> Option<Vec<u8>> {
-    let indented = like.lines().find(|line| line.starts_with([' ', '\t']) && !line.trim().is_empty());
-    let mut out = Vec::new();
-    match indented {
-        Some(line) => {
-            let indent = &line[..line.len() - line.trim_start().len()];
-            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
-            value.serialize(&mut Serializer::with_formatter(&mut out, formatter)).ok()?;
-        }
-        None => out = serde_json::to_vec(value).ok()?,
-    }
-    if like.ends_with('\n') {
-        out.push(b'\n');
-    }
-    Some(out)
-}
-
-/// None where it is no JSON, or an object has a key twice: which of them counts is up to whoever reads it.
-fn parse(text: &str) -> Option<Value> {
-    serde_json::from_str::<Strict>(text).ok().map(|strict| strict.0)
-}
-
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without a key twice")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.into()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(value)) = items.next_element()? {
-            list.push(value);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if object.insert(key, value).is_some() {
-                return Err(de::Error::custom("a key stands twice"));
+        let vendor_kept = base.is_some_and(|base| base.same(vendor));
+        match (base.map(|base| &base.kind), &local.kind, &vendor.kind) {
+            (base, Kind::Object(local), Kind::Object(vendor)) => {
+                let nothing = Items::default();
+                let base = match base {
+                    Some(Kind::Object(base)) => base,
+                    Some(Kind::Plain | Kind::Array(_)) | None => &nothing,
+                };
+                self.list(["{", "}"], base, local, vendor)
+            }
+            (Some(Kind::Array(base)), Kind::Array(local), Kind::Array(vendor))
+                if !vendor_kept && are_sets(base, local, vendor) =>
+            {
+                self.list(["[", "]"], base, local, vendor)
+            }
+            (_, Kind::Plain | Kind::Array(_) | Kind::Object(_), _) => {
+                if !vendor_kept {
+                    self.lose(true, true);
+                }
+                self.to.adopt(local.raw, &self.from)
             }
         }
-        Ok(Value::Object(object))
     }
+
+    /// The text of a list: the vendor's items in their order, then what the layer added.
+    fn list(&mut self, braces: [&str; 2], base: &Items, local: &Items<'a>, vendor: &Items<'a>) -> String {
+        let depth = self.path.len();
+        let mut pieces = Vec::new();
+        for (at, item) in vendor.all.iter().enumerate() {
+            self.path.push(item.key);
+            if let Some(value) = self.vendors(base.get(&item.name), local.get(&item.name), item) {
+                let content = [item.key, item.colon, &value].concat();
+                // Behind the last one is what stands before the brace.
+                let after = if at + 1 == vendor.all.len() { "" } else { item.after };
+                pieces.push(Piece { before: item.before.to_owned(), content, after: after.to_owned() });
+            }
+            self.path.pop();
+        }
+        for item in local.all.iter().filter(|item| vendor.get(&item.name).is_none()) {
+            self.path.push(item.key);
+            if let Some(value) = self.locals(base.get(&item.name), item) {
+                let content = self.to.key(item) + &value;
+                pieces.push(Piece { before: self.to.gap(&vendor.all, depth), content, after: String::new() });
+            }
+            self.path.pop();
+        }
+        self.to.list(braces, &vendor.all, pieces, depth)
+    }
+
+    /// What becomes of an item that the vendor has.
+    fn vendors(&mut self, base: Option<&Item>, local: Option<&Item<'a>>, vendor: &Item<'a>) -> Option<String> {
+        match (base, local) {
+            (base, Some(local)) => Some(self.value(base.map(|base| &base.value), &local.value, &vendor.value)),
+            (None, None) => Some(vendor.value.raw.to_owned()),
+            (Some(base), None) if base.value.same(&vendor.value) => None,
+            (Some(base), None) => match (&base.value.kind, &vendor.value.kind) {
+                // What the vendor put into an object since is not what the layer removed.
+                (Kind::Object(base), Kind::Object(vendor)) if !vendor.all.is_empty() => {
+                    self.rest(base, &Items::default(), vendor)
+                }
+                (Kind::Plain | Kind::Array(_) | Kind::Object(_), _) => {
+                    self.lose(false, true);
+                    None
+                }
+            },
+        }
+    }
+
+    /// What is left of an object that one side removed; none where that is nothing.
+    fn rest(&mut self, base: &Items, local: &Items<'a>, vendor: &Items<'a>) -> Option<String> {
+        Some(self.list(["{", "}"], base, local, vendor)).filter(|text| text != "{}")
+    }
+
+    /// What becomes of an item that the vendor does not have.
+    fn locals(&mut self, base: Option<&Item>, local: &Item<'a>) -> Option<String> {
+        match base.map(|base| (&base.value.kind, &local.value.kind)) {
+            None => {}
+            Some(_) if base.is_some_and(|base| base.value.same(&local.value)) => return None,
+            Some((Kind::Object(base), Kind::Object(local))) if !local.all.is_empty() => {
+                return self.rest(base, local, &Items::default());
+            }
+            Some(_) => self.lose(true, false),
+        }
+        Some(self.to.adopt(local.value.raw, &self.from))
+    }
+
+    fn lose(&mut self, local_has: bool, vendor_has: bool) {
+        let names: Vec<String> = self.path.iter().map(|key| escape(key.trim_matches('"').as_bytes())).collect();
+        let key = if names.is_empty() { "all of it".to_owned() } else { names.join(".") };
+        self.lost.push(loss(&key, local_has, vendor_has));
+    }
+}
+
+/// Whether three arrays can be merged by what is in them: as sets, in an order that nobody changed.
+fn are_sets(base: &Items, local: &Items, vendor: &Items) -> bool {
+    [base, local, vendor].into_iter().all(Items::is_set)
+        && [local, vendor].into_iter().all(|side| base.common(side) == side.common(base))
 }
