@@ -4,7 +4,7 @@
 //! function of values; reading the trees and writing the result is the engine's.
 //!
 //! Reading order: [`Delta`] (what a layer changed), [`policy`] (what counts as state), [`plan()`] (the decisions),
-//! [`text`] (the one content merge there is so far).
+//! [`text`] (contents merged by line; [`crate::structured`] merges by key).
 //!
 //! Must stay true: the same inputs give the same plan; every change of the layer is in the result, among the kept
 //! losers or in a finding.
@@ -26,6 +26,7 @@ mod links;
 pub mod migrations;
 pub mod plan;
 pub mod policy;
+mod statements;
 pub mod text;
 pub mod units;
 

@@ -24,6 +24,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use thinroot_core::image::ImageInfo;
 use thinroot_core::journal::{Event, Journal, event_line, head_line};
@@ -140,9 +142,7 @@ impl Records {
 
     /// What the image of a base said of itself.
     pub fn image(&self, base: &ImageId) -> Result<Option<ImageInfo>> {
-        let Some(bytes) = self.part(base, Part::Image)? else { return Ok(None) };
-        let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Some).map_err(|e| Error::damaged(format!("read the record of image {base}"), e))
+        read_json(&self.base_dir(base).join(Part::Image.file_name()))
     }
 
     /// Bases that have a manifest.
@@ -271,6 +271,19 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some).at("read", path),
     }
+}
+
+/// A record in JSON; none where it is not there.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(json) = read_if_there(path)? else { return Ok(None) };
+    let parsed = serde_json::from_slice(&json);
+    parsed.map(Some).map_err(|why| Error::damaged(format!("read {}", path.display()), why))
+}
+
+/// Keeps a record in JSON.
+fn write_json(path: &Path, record: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_vec(record).expect("a record has text for keys, so it always serialises");
+    durable::write(path, &json, 0o600)
 }
 
 fn read_journal(path: &Path) -> Result<Option<Journal>> {

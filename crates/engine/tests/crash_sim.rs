@@ -60,17 +60,20 @@ const UNDO: Deed = Deed {
     changes: Some("node-2-0+1"),
 };
 
+/// What a person does to a layer after an update was staged or booted.
+fn later_changes(root: &Path) {
+    fs::write(root.join("etc/app.conf"), "colour = green\nsize = 9\n").expect("edit");
+    fs::write(root.join("etc/later.conf"), "later\n").expect("add");
+    fs::remove_file(root.join("etc/mine.conf")).expect("delete");
+}
+
 /// Going back with what was changed since the update.
 const BACK: Deed = Deed {
     prepare: |world| {
         world.update(2).expect("the update");
         let host = world.host();
         host.change().expect("the lock").bless(None).expect("blessed");
-        world.edit("node-2-0+1", |root| {
-            fs::write(root.join("etc/app.conf"), "colour = green\nsize = 9\n").expect("edit");
-            fs::write(root.join("etc/later.conf"), "later\n").expect("add");
-            fs::remove_file(root.join("etc/mine.conf")).expect("delete");
-        });
+        world.edit("node-2-0+1", later_changes);
     },
     act: |world| {
         let host = world.host();
@@ -85,11 +88,7 @@ const BACK: Deed = Deed {
 const CATCH_UP: Deed = Deed {
     prepare: |world| {
         world.update(2).expect("the update");
-        world.edit("node-1-0+1", |root| {
-            fs::write(root.join("etc/app.conf"), "colour = green\nsize = 9\n").expect("edit");
-            fs::write(root.join("etc/later.conf"), "later\n").expect("add");
-            fs::remove_file(root.join("etc/mine.conf")).expect("delete");
-        });
+        world.edit("node-1-0+1", later_changes);
     },
     act: |world| world.host().change()?.catch_up(None, None, &Silent).map(drop),
     changes: Some("node-2-0+1"),

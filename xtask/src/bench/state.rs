@@ -56,6 +56,7 @@ pub fn render(records: &Records) -> String {
         times(ratio(&both, &walk)),
         verdict(ratio(&both, &walk).map(|held| held <= BAR)),
     );
+    // Nor here.
     let _ = write!(
         out,
         "\nPlanning over {} paths on each side with {} changes: {} MiB at most, bar ≤ 1024: {}; {} s.\n",

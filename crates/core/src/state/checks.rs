@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Action, StatePlan};
 use super::policy::Reach;
+use super::statements;
 use crate::manifest::Manifest;
 use crate::path::TreePath;
 
@@ -127,7 +128,6 @@ impl Validator {
     /// on-failure local              or block, or report
     /// ```
     pub fn parse(name: &str, text: &[u8]) -> Result<Validator, String> {
-        let text = std::str::from_utf8(text).map_err(|_| format!("{name}: it is not UTF-8"))?;
         let mut out = Validator {
             name: name.into(),
             paths: Vec::new(),
@@ -136,12 +136,7 @@ impl Validator {
             limit_sec: LIMIT_SEC,
             on_failure: OnFailure::Local,
         };
-        for (number, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if !line.is_empty() {
-                out.line(line).map_err(|why| format!("{name}:{}: {why}", number + 1))?;
-            }
-        }
+        statements::each(name, text, |line| out.line(line))?;
         match (out.paths.is_empty(), out.argv.is_empty()) {
             (true, _) => Err(format!("{name}: no line 'path PATH' says what it is about")),
             (_, true) => Err(format!("{name}: no line 'run PROGRAM' says how it checks")),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lineage::whole;
 use super::policy::{Class, Origin, Reach, Rule, Treatment};
+use super::statements;
 use super::{Change, Delta};
 use crate::manifest::{Entry, Kind, Manifest, ManifestError, Meta};
 use crate::name::{ImageId, compare_versions};
@@ -129,7 +130,6 @@ impl Migration {
     /// run /usr/lib/app/migrate --state              no shell: words are parted by blanks
     /// ```
     pub fn parse(name: &str, text: &[u8]) -> Result<Migration, String> {
-        let text = std::str::from_utf8(text).map_err(|_| format!("{name}: it is not UTF-8"))?;
         let mut out = Migration {
             name: name.into(),
             since: String::new(),
@@ -138,12 +138,7 @@ impl Migration {
             limit_sec: LIMIT_SEC,
             acts: Vec::new(),
         };
-        for (number, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if !line.is_empty() {
-                out.line(line).map_err(|why| format!("{name}:{}: {why}", number + 1))?;
-            }
-        }
+        statements::each(name, text, |line| out.line(line))?;
         match (out.since.is_empty(), out.acts.is_empty()) {
             (true, _) => Err(format!("{name}: no line 'since VERSION' says which version needs it")),
             (_, true) => Err(format!("{name}: it does nothing")),

@@ -220,6 +220,7 @@ impl Sides {
     ) -> std::result::Result<(), Failure> {
         let Some(text) = self.text(side, file, trees)? else { return Ok(()) };
         let format = format_of(file, policy);
+        // What is no UTF-8 is not written as keys and values either.
         let text = String::from_utf8(text).ok();
         let Some((old, new)) = text.and_then(|text| change(format, &text).map(|new| (text, new))) else {
             return Err(Failure::Of(format!("{file} is not written as keys and values")));

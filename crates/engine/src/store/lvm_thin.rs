@@ -9,6 +9,7 @@
 //! - a sealed base is read-only in LVM's metadata, not activated with the volume group, and inactive unless looked at.
 
 mod heal;
+mod names;
 mod pool;
 mod report;
 mod setup;
@@ -23,13 +24,14 @@ use thinroot_core::name::VolumeName;
 
 pub use self::setup::PoolSize;
 
+use self::names::{check_lvm_name, dm_name, tpool};
 use self::report::Lv;
 use super::filesystem::{self, Ground};
 use super::mount::{self, Medium, MountLine};
 use super::rules;
 use super::{Access, Ensured, Mounted, NewVolume, Store, StoreKind, StoreSurvey};
 use crate::cmd::Cmd;
-use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::fault;
 
 /// A store in a thin pool.
@@ -378,38 +380,4 @@ fn act(what: &str, cmd: &Cmd) -> Result<()> {
     fault::point(&format!("lvm: before {what}"))?;
     cmd.run()?;
     fault::point(&format!("lvm: after {what}"))
-}
-
-/// Name of a logical volume's device: device-mapper joins with `-` and doubles each one inside a name.
-fn dm_name(vg: &str, lv: &str) -> String {
-    format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
-}
-
-/// Name of the device that is the pool itself.
-fn tpool(vg: &str, pool: &str) -> String {
-    format!("{}-tpool", dm_name(vg, pool))
-}
-
-/// Refuses what LVM would take for an option or a path (lvm(8), "Valid names").
-fn check_lvm_name(name: &str) -> Result<()> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || "_.+-".contains(c);
-    if name.is_empty() || name.starts_with('-') || name.starts_with('.') || !name.chars().all(legal) {
-        let attempted = format!("use the LVM name {name:?}");
-        return Err(Error::new(ErrorKind::Usage, attempted, "LVM allows only ASCII letters, digits and '_.+-'"));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_mangled_like_device_mapper_does() {
-        assert_eq!(dm_name("vg-0", "node-1-0+1"), "vg--0-node--1--0+1");
-        assert_eq!(tpool("vg0", "pool"), "vg0-pool-tpool");
-        for bad in ["", "-a", "../x", "a b", "a/b"] {
-            assert_eq!(check_lvm_name(bad).unwrap_err().kind, ErrorKind::Usage, "{bad}");
-        }
-    }
 }

@@ -14,8 +14,9 @@
 
 use thinroot_core::inventory::{Phase, Volume};
 
+use super::names::tpool;
 use super::report::Lv;
-use super::{LvmThinStore, act, tpool};
+use super::{LvmThinStore, act};
 use crate::cmd::Cmd;
 use crate::error::Result;
 

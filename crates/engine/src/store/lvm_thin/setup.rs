@@ -5,7 +5,8 @@
 use thinroot_core::inventory::{FsKind, Phase, Role};
 use thinroot_core::name::VolumeName;
 
-use super::{LvmThinStore, act, check_lvm_name};
+use super::names::check_lvm_name;
+use super::{LvmThinStore, act};
 use crate::cmd::Cmd;
 use crate::error::{Error, Result};
 use crate::store::{NewVolume, Store};
