@@ -19,12 +19,14 @@ mod lines;
 mod place;
 mod toml;
 mod weave;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 use columns::{CRYPT, MOUNTS};
 use lines::{Text, line_end};
+use weave::{Entries, Inside};
 
 use crate::path::TreePath;
 
@@ -43,6 +45,8 @@ pub enum Format {
     Json,
     /// TOML; tables by key.
     Toml,
+    /// YAML; mappings in block style by key.
+    Yaml,
 }
 
 /// What came of a merge.
@@ -77,19 +81,23 @@ pub fn merge(format: Format, base: Option<&[u8]>, local: &[u8], vendor: &[u8]) -
         None => None,
     };
     let (local, vendor) = (text(local)?, text(vendor)?);
-    let table = match format {
+    match format {
         Format::Json => return json::merge(base, local, vendor),
         Format::Toml => return toml::merge(base, local, vendor),
-        Format::Mounts => Some(&MOUNTS),
-        Format::Crypt => Some(&CRYPT),
-        Format::Ini | Format::Assignments => None,
+        Format::Yaml => return yaml::merge(base, local, vendor),
+        Format::Mounts | Format::Crypt | Format::Ini | Format::Assignments => {}
+    }
+    let mut inner = |entries: Entries| match format {
+        Format::Mounts => MOUNTS.combine(entries),
+        Format::Crypt => CRYPT.combine(entries),
+        Format::Ini | Format::Assignments | Format::Json | Format::Toml | Format::Yaml => Inside::Whole,
     };
     let base = match base {
         Some(base) => Some(lines_of(format, base)?),
         None => None,
     };
     let (local, parsed) = (lines_of(format, local)?, lines_of(format, vendor)?);
-    let merged = weave::merge(base.as_ref(), &local, &parsed, line_end(vendor), table)?;
+    let merged = weave::merge(base.as_ref(), &local, &parsed, line_end(vendor), &mut inner)?;
     // Lines that are clear where they stand may be unclear together, such as two depths of indentation.
     lines_of(format, std::str::from_utf8(&merged.text).ok()?).is_some().then_some(merged)
 }
@@ -101,7 +109,7 @@ fn lines_of(format: Format, text: &str) -> Option<Text<'_>> {
         Format::Crypt => CRYPT.parse(text),
         Format::Ini => ini::parse(text),
         Format::Assignments => assignments::parse(text),
-        Format::Json | Format::Toml => None,
+        Format::Json | Format::Toml | Format::Yaml => None,
     }
 }
 

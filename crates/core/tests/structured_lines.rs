@@ -331,6 +331,7 @@ fn formats_by_place_and_name() {
         Format::Assignments => "assignments",
         Format::Json => "json",
         Format::Toml => "toml",
+        Format::Yaml => "yaml",
     };
     let of = |path: &str| Format::of_path(&TreePath::parse(path.as_bytes()).unwrap()).map(word);
     for (path, word) in [
@@ -354,6 +355,8 @@ fn formats_by_place_and_name() {
         ("etc/sysctl.d/README", None),
         ("etc/docker/daemon.json", Some("json")),
         ("etc/containerd/config.toml", Some("toml")),
+        ("etc/netplan/01-network.yaml", Some("yaml")),
+        ("etc/app/app.yml", Some("yaml")),
         ("etc/.json", None),
         ("etc/passwd", None),
         ("", None),

@@ -1,4 +1,4 @@
-//! Merges of JSON and TOML as hosts have them.
+//! Merges of JSON, TOML and YAML as hosts have them.
 
 mod merge_cases;
 
@@ -198,4 +198,130 @@ fn toml_that_is_unclear() {
         refused(Format::Toml, odd, "k = 1");
     }
     assert_eq!(merge(Format::Toml, Some(b"a = 1\n"), b"a = 2\n", b"a = 1\r\nb = 1\n"), None);
+}
+
+const NETPLAN: &str = "\
+# Written by the installer
+network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    enp1s0:
+      dhcp4: true   # until there is an address
+      # dhcp6: true
+    enp2s0:
+      dhcp4: true
+
+  # Bridges of this host
+  bridges: {}
+";
+
+#[test]
+fn netplan_by_key_to_any_depth() {
+    let local = NETPLAN
+        .replace("      # dhcp6: true\n", "      # dhcp6: true\n      # The storage net\n      mtu: 9000\n")
+        .replace(
+            "    enp2s0:\n      dhcp4: true\n",
+            "    enp2s0:\n      dhcp4: false\n      addresses:\n      - 10.0.0.2/24\n",
+        );
+    let vendor = NETPLAN
+        .replace("renderer: networkd", "renderer: NetworkManager")
+        .replace("dhcp4: true   # until", "dhcp4: yes     # until")
+        .replace("  # Bridges", "    enp3s0:\n      optional: true\n\n  # Bridges");
+    let wanted = "\
+# Written by the installer
+network:
+  version: 2
+  renderer: NetworkManager
+  ethernets:
+    enp1s0:
+      dhcp4: yes     # until there is an address
+      # dhcp6: true
+      # The storage net
+      mtu: 9000
+    enp2s0:
+      dhcp4: false
+      addresses:
+      - 10.0.0.2/24
+
+    enp3s0:
+      optional: true
+
+  # Bridges of this host
+  bridges: {}
+";
+    assert_eq!(merged(Format::Yaml, NETPLAN, &local, &vendor), (wanted.into(), vec![]));
+    // One value that both changed, one mapping that one side removed.
+    let local = local.replace("networkd", "none").replace("    enp1s0:\n", "    enp9s0:\n");
+    let (text, lost) = merged(Format::Yaml, NETPLAN, &local, &vendor);
+    let told = ["network.renderer", "network.ethernets.enp1s0: removed here, changed by the image"];
+    assert_eq!(lost, told.map(str::to_owned));
+    assert!(text.contains("renderer: none\n") && text.contains("enp9s0:\n") && !text.contains("enp1s0"), "{text}");
+}
+
+#[test]
+fn yaml_values_that_are_taken_whole() {
+    let of = |base: &str, local: &str, vendor: &str| merged(Format::Yaml, base, local, vendor);
+    // Lists, flow, blocks, quotes and lines that go on.
+    let (b, l, n) = ("a:\n- x\nb: {p: 1,\n  q: 2}\nc: |\n  # no comment\n\n  end\nd: one\n  two\n", "e: 'it''s'\n", "");
+    let (l, n) = (format!("{b}{l}"), format!("{n}\"f\": \"\\x41\"\n{b}"));
+    assert_eq!(of(b, &l, &n), (format!("\"f\": \"\\x41\"\n{b}e: 'it''s'\n"), vec![]));
+    let l = b.replace("- x", "- x\n- mine").replace("  end", "  # mine\n  end");
+    let n = b.replace("- x", "- x\n- new").replace("two", "three");
+    let wanted = l.replace("two", "three");
+    assert_eq!(of(b, &l, &n), (wanted, vec!["a".into()]));
+    // A key in quotes is the same key.
+    assert_eq!(of("a: 1\nb: 1\n", "a: 1\nb: 2\n", "'a': 3\n'b': 1\n"), ("'a': 3\nb: 2\n".into(), vec![]));
+    // The mark of the beginning stays on top, and line ends are the vendor's.
+    assert_eq!(of("---\na: 1\n", "---\nc: 1\na: 1\n", "---\r\na: 2\r\n").0, "---\r\nc: 1\r\na: 2\r\n");
+    let both = merge(Format::Yaml, None, b"a: 1\nb:\n  c: 1\n", b"b:\n  d: 2\na: 2\n").unwrap();
+    let lost = vec!["a".to_owned()];
+    assert_eq!((both.text, both.lost), (b"b:\n  c: 1\n  d: 2\na: 1\n".to_vec(), lost));
+}
+
+#[test]
+fn yaml_that_is_unclear() {
+    for odd in [
+        "a: &x 1\nb: *x\n",
+        "a: !!str 1\n",
+        "<<: {a: 1}\n",
+        "a: 1\n---\nb: 1\n",
+        "a: 1\n...\n",
+        "%YAML 1.2\n---\na: 1\n",
+        "{a: 1}\n",
+        "- a\n",
+        "word\n",
+        "? a\n: 1\n",
+        "a: 1\na: 2\n",
+        "a: |+\n  x\n\nb: 1\n",
+        "a:\n\tb: 1\n",
+        "a: [1\n",
+        "a: |\n  x",
+        "[a]: 1\n",
+        "--- # x\na: 1\n",
+        "a: 1\n b: 2\n",
+        "    # deeper than the key\na: 1\n",
+        "a: 1 b: 2\n",
+        "a: 'x\n",
+    ] {
+        refused(Format::Yaml, odd, "a: 3\nz: 1\n");
+    }
+    let unclear = |base: &str, local: &str, vendor: &str| {
+        assert_eq!(merge(Format::Yaml, Some(base.as_bytes()), local.as_bytes(), vendor.as_bytes()), None, "{local:?}");
+    };
+    // Other depths, other heads, a mapping that would be none, and two comments behind one key.
+    unclear("a:\n  b: 1\n", "a:\n  b: 1\n  c: 1\n", "a:\n    b: 2\n");
+    unclear("# x\n---\na: 1\n", "# y\n---\na: 2\n", "# x\n---\na: 1\nb: 1\n");
+    unclear("a:\n  b: 1\n  c: 1\n", "a:\n  b: 1\n", "a:\n  c: 1\n");
+    unclear("a:\n  b: 1\n", "a: # mine\n  b: 2\n", "a: # new\n  b: 1\n");
+}
+
+#[test]
+fn yaml_that_means_harm() {
+    let deep = |open: &str, count: usize| open.repeat(count);
+    let nested: String = (0..300).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let odd = [format!("a: {}\n", deep("[", 20_000)), format!("{}\n", deep("- ", 20_000)), nested, deep("a: ", 5_000)];
+    for odd in odd {
+        refused(Format::Yaml, &odd, "a: 3\n");
+    }
 }

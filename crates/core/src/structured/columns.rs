@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::choice::{Choice, choose};
 use super::lines::{Is, Text};
+use super::weave::{Entries, Inside};
 
 /// The shape of a table.
 #[derive(Debug)]
@@ -64,11 +65,11 @@ impl Table {
         all
     }
 
-    /// Merges two lines of one key, and says which fields of the vendor lost.
-    pub fn combine(&self, base: Option<&str>, local: &str, vendor: &str, lost: &mut Vec<&'static str>) -> String {
-        let base = base.map(|line| self.padded(line));
-        let (local, old) = (self.padded(local), self.padded(vendor));
-        let mut new = Vec::new();
+    /// Merges two lines of one key by field.
+    pub fn combine(&self, entries: Entries) -> Inside {
+        let base = entries.base.map(|line| self.padded(line));
+        let (local, old) = (self.padded(entries.local), self.padded(entries.vendor));
+        let (mut new, mut lost) = (Vec::new(), Vec::new());
         for (at, (word, default)) in self.fields.iter().enumerate() {
             let (b, l, n) = (base.as_ref().map(|fields| fields[at]), local[at], old[at]);
             let choice = choose(b, Some(l), Some(n));
@@ -79,9 +80,9 @@ impl Table {
                 Choice::Clash => (l.to_owned(), true),
             };
             new.push(if value.is_empty() { (*default).to_owned() } else { value });
-            lost.extend(clash.then_some(*word));
+            lost.extend(clash.then(|| format!(": {word}")));
         }
-        self.rewrite(vendor, &new)
+        Inside::Line { text: self.rewrite(entries.vendor, &new), lost }
     }
 
     /// A line with other fields.

@@ -39,6 +39,7 @@ pub fn of_path(path: &TreePath) -> Option<Format> {
     match ending {
         Some(b"json") => Some(Format::Json),
         Some(b"toml") => Some(Format::Toml),
+        Some(b"yaml" | b"yml") => Some(Format::Yaml),
         Some(b"ini" | b"repo" | b"nmconnection" | b"desktop") => Some(Format::Ini),
         Some(unit) if UNITS.contains(&unit) => Some(Format::Ini),
         Some(b"conf") if within(b"etc/systemd") => Some(Format::Ini),

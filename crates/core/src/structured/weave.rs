@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Merged;
 use super::choice::{Choice, choose, loss};
-use super::columns::Table;
 use super::lines::{Line, Section, Text};
 use crate::path::escape;
 use section::Weaver;
@@ -23,12 +22,37 @@ pub enum Fate {
     Combined(String),
 }
 
-/// Merges three texts. With a table two lines of one key are merged by field. None where it is unclear which section is
-/// which.
-pub fn merge(base: Option<&Text>, local: &Text, vendor: &Text, end: &str, table: Option<&Table>) -> Option<Merged> {
+/// The entries of one key that both sides have once, and differ in.
+#[derive(Debug, Clone, Copy)]
+pub struct Entries<'a> {
+    pub key: &'a str,
+    pub base: Option<&'a str>,
+    pub local: &'a str,
+    pub vendor: &'a str,
+}
+
+/// What becomes of them.
+#[derive(Debug)]
+pub enum Inside {
+    /// Each is one value: the rule of three.
+    Whole,
+    /// They are merged, and these parts of the vendor's lost, each as it is said behind the key.
+    Line { text: String, lost: Vec<String> },
+    /// There is no telling, and so no result.
+    Unclear,
+}
+
+/// Merges three texts; `inner` merges within entries. None where it is unclear which section is which.
+pub fn merge(
+    base: Option<&Text>,
+    local: &Text,
+    vendor: &Text,
+    end: &str,
+    inner: &mut dyn FnMut(Entries) -> Inside,
+) -> Option<Merged> {
     let nothing = Text::new();
     let base = base.unwrap_or(&nothing);
-    is_clear(base, local, vendor).then(|| Merger::new(base, local, vendor, end, table).run())
+    is_clear(base, local, vendor).then(|| Merger::new(base, local, vendor, end, inner).run())?
 }
 
 /// Whether at most one side changed the sections of a name that a text has several times: nothing but their number tells
@@ -48,7 +72,8 @@ struct Merger<'a, 't> {
     local: &'a Text<'t>,
     vendor: &'a Text<'t>,
     end: &'a str,
-    table: Option<&'a Table>,
+    inner: &'a mut dyn FnMut(Entries) -> Inside,
+    unclear: bool,
     /// The comments that the layer did not bring.
     known: BTreeSet<&'a str>,
     lost: Vec<String>,
@@ -60,16 +85,18 @@ impl<'a, 't> Merger<'a, 't> {
         local: &'a Text<'t>,
         vendor: &'a Text<'t>,
         end: &'a str,
-        table: Option<&'a Table>,
+        inner: &'a mut dyn FnMut(Entries) -> Inside,
     ) -> Merger<'a, 't> {
-        let mut merger = Merger { base, local, vendor, end, table, known: BTreeSet::new(), lost: Vec::new() };
+        let (known, lost) = (BTreeSet::new(), Vec::new());
+        let mut merger = Merger { base, local, vendor, end, inner, unclear: false, known, lost };
         let stays = |section: &&Section| !merger.is_taken_out(section);
         let stay = vendor.sections.iter().filter(stays).chain(&base.sections);
-        merger.known = stay.flat_map(Section::comments).collect();
+        let known = stay.flat_map(Section::comments).collect();
+        merger.known = known;
         merger
     }
 
-    fn run(mut self) -> Merged {
+    fn run(mut self) -> Option<Merged> {
         let mut out = Output { text: String::new(), end: self.end };
         for vendor in &self.vendor.sections {
             self.vendors(vendor, &mut out);
@@ -77,7 +104,7 @@ impl<'a, 't> Merger<'a, 't> {
         for local in self.local.sections.iter().filter(|section| self.vendor.section(section.id).is_none()) {
             self.locals(local, &mut out);
         }
-        Merged { text: out.text.into_bytes(), lost: self.lost }
+        (!self.unclear).then(|| Merged { text: out.text.into_bytes(), lost: self.lost })
     }
 
     /// Whether the layer took a section out. It stays for what the vendor added to it.
@@ -140,20 +167,24 @@ impl<'a, 't> Merger<'a, 't> {
             Some(_) => format!("[{}] {}", escape(section.id.name.as_bytes()), escape(key.as_bytes())),
             None => escape(key.as_bytes()),
         };
-        match (choice, self.table, local, vendor) {
-            (Choice::Vendor, ..) => Fate::Vendors,
-            (_, Some(table), [local], [vendor]) => {
-                let mut lost = Vec::new();
-                let line = table.combine(base.first().map(|line| line.text), local.text, vendor.text, &mut lost);
-                self.lost.extend(lost.into_iter().map(|word| format!("{name}: {word}")));
-                Fate::Combined(line)
-            }
-            (Choice::Clash, ..) => {
-                self.lost.push(loss(&name, !local.is_empty(), !vendor.is_empty()));
-                Fate::Locals
-            }
-            (Choice::Local, ..) => Fate::Locals,
+        if choice == Choice::Vendor {
+            return Fate::Vendors;
         }
+        if let ([local], [vendor]) = (local, vendor) {
+            let base = base.first().map(|line| line.text);
+            match (self.inner)(Entries { key, base, local: local.text, vendor: vendor.text }) {
+                Inside::Whole => {}
+                Inside::Unclear => self.unclear = true,
+                Inside::Line { text, lost } => {
+                    self.lost.extend(lost.into_iter().map(|word| format!("{name}{word}")));
+                    return Fate::Combined(text);
+                }
+            }
+        }
+        if choice == Choice::Clash {
+            self.lost.push(loss(&name, !local.is_empty(), !vendor.is_empty()));
+        }
+        Fate::Locals
     }
 }
 

@@ -340,7 +340,7 @@ pub(super) fn with_defaults(migrations: &[Migration]) -> Vec<TreePath> {
 fn format_of(file: &TreePath, policy: &Policy) -> Format {
     match policy.format(file) {
         Some(format @ (Format::Ini | Format::Assignments)) => format,
-        Some(Format::Mounts | Format::Crypt | Format::Json | Format::Toml) | None => Format::Ini,
+        Some(Format::Mounts | Format::Crypt | Format::Json | Format::Toml | Format::Yaml) | None => Format::Ini,
     }
 }
 

@@ -51,7 +51,7 @@ pub enum Format {
     Json,
     /// TOML, by path of keys.
     Toml,
-    /// YAML: by line.
+    /// YAML, by path of keys.
     Yaml,
 }
 
@@ -81,7 +81,7 @@ impl Format {
         }
     }
 
-    /// How a text of it is merged on its own; none where it is one of a set, or merged by line.
+    /// How a text of it is merged on its own; none where it is one of a set.
     pub fn keyed(self) -> Option<structured::Format> {
         match self {
             Format::Fstab => Some(structured::Format::Mounts),
@@ -90,7 +90,8 @@ impl Format {
             Format::KeyValue => Some(structured::Format::Assignments),
             Format::Json => Some(structured::Format::Json),
             Format::Toml => Some(structured::Format::Toml),
-            Format::Accounts | Format::Yaml => None,
+            Format::Yaml => Some(structured::Format::Yaml),
+            Format::Accounts => None,
         }
     }
 }
