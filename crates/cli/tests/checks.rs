@@ -95,3 +95,38 @@ fn what_is_only_told_and_what_was_so_before_stop_nothing() {
     assert_eq!(bad.update.code, 3, "{:?}", bad.update);
     assert!(bad.update.stderr.contains("conf:2: 'check-conf' is not a program"), "{:?}", bad.update);
 }
+
+#[test]
+fn what_is_changed_after_staging_is_checked_too() {
+    let case = updated(MINE, VALIDATOR, CHECKER);
+    let catch_up = |edit: &str, code: i32| {
+        assert_eq!(case.bench.edit("node-1-0+1", edit).code, 0);
+        let run = case.bench.run("state catch-up");
+        assert_eq!(run.code, code, "{run:?}");
+        assert_eq!(case.bench.run("check").code, 0);
+        let (_, status) = case.bench.json("status");
+        assert_eq!(status["armed"]["layer"], "node-2-0+1", "{status}");
+        run
+    };
+    // What was refused while staging is not put back by making the merge again.
+    let run = catch_up("true", 0);
+    assert!(run.stdout.contains("nothing was changed"), "{run:?}");
+    // A later edit of it arrives; the merge of both is still refused.
+    let run = catch_up("busybox sed -i s/^b$/B/ /etc/conf; echo late > /etc/late", 4);
+    assert!(run.stdout.contains("so this host's version was taken: mine and theirs together"), "{run:?}");
+    assert!(catch_up("true", 0).stdout.contains("nothing was changed"));
+    assert_eq!(conf(&case), "first=\na\nB\nc\nd\nlast=mine\n");
+    // One that is taken is merged.
+    catch_up("busybox sed -i s/last=mine/last=fine/ /etc/conf", 0);
+    assert_eq!(conf(&case), "first=theirs\na\nB\nc\nd\nlast=fine\n");
+    // One that is refused whatever is done stays away, and the rest arrives.
+    let run = catch_up("busybox sed -i s/last=fine/last=never/ /etc/conf; echo later > /etc/late", 4);
+    assert!(run.stdout.contains("/etc/conf") && run.stdout.contains("never is no value"), "{run:?}");
+    assert_eq!(conf(&case), "first=theirs\na\nB\nc\nd\nlast=fine\n");
+    assert_eq!(case.bench.edit("node-2-0+1", "busybox cat /etc/late").stdout, "later\n");
+    let (_, status) = case.bench.json("status");
+    assert!(status["findings"].to_string().contains("the check conf of the new image refuses"), "{status}");
+    assert_eq!(catch_up("busybox sed -i s/last=never/last=/ /etc/conf", 0).stdout.lines().count(), 2);
+    assert_eq!(conf(&case), "first=theirs\na\nB\nc\nd\nlast=\n");
+    assert_eq!(case.bench.json("status").1["findings"], serde_json::json!([]));
+}

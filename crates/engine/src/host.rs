@@ -31,7 +31,7 @@ use thinroot_core::state::policy::Policy;
 
 pub use back::BackPreview;
 pub(crate) use carry::{Into, Planned};
-pub use catch_up::CaughtUp;
+pub use catch_up::{CaughtUp, Refusal};
 pub use change::{Change, ForkRequest, RetireTarget};
 pub use compare::{Comparison, Shown};
 pub use edit::{ChangedSince, EditWish, Edits};

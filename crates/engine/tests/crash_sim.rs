@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use thinroot_core::journal::Outcome;
@@ -60,6 +61,22 @@ const UNDO: Deed = Deed {
     changes: Some("node-2-0+1"),
 };
 
+/// The smallest program that says all is well: an ELF header, one segment, and `exit(0)` for x86-64. A real shell would
+/// be written and read anew for each fault point.
+fn good_program() -> Vec<u8> {
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+    let code = b"\xb8\x3c\0\0\0\x31\xff\x0f\x05";
+    let words = |out: &mut Vec<u8>, words: &[u64]| words.iter().for_each(|word| out.extend(word.to_le_bytes()));
+    // Entry, program headers, no section headers; then no flags and the sizes of the headers.
+    words(&mut elf, &[0x40_0078, 64, 0]);
+    elf.extend(b"\0\0\0\0\x40\0\x38\0\x01\0\0\0\0\0\0\0");
+    // One segment that is loaded, readable and executable.
+    elf.extend(b"\x01\0\0\0\x05\0\0\0");
+    words(&mut elf, &[0, 0x40_0000, 0x40_0000, 120 + code.len() as u64, 120 + code.len() as u64, 0x1000]);
+    elf.extend(code);
+    elf
+}
+
 /// What a person does to a layer after an update was staged or booted.
 fn later_changes(root: &Path) {
     fs::write(root.join("etc/app.conf"), "colour = green\nsize = 9\n").expect("edit");
@@ -84,9 +101,16 @@ const BACK: Deed = Deed {
     changes: None,
 };
 
-/// Taking along what was changed after an update was staged.
+/// Taking along what was changed after an update was staged, with a check of the new image that is asked.
 const CATCH_UP: Deed = Deed {
     prepare: |world| {
+        let image = world.path("image-2");
+        let checks = image.join("usr/lib/thinroot/validators.d");
+        fs::create_dir_all(&checks).expect("a directory");
+        fs::write(checks.join("app.validator"), "path /etc/app.conf\nrun /usr/bin/good\n").expect("a check");
+        let program = image.join("usr/bin/good");
+        fs::write(&program, good_program()).expect("its program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
         world.update(2).expect("the update");
         world.edit("node-1-0+1", later_changes);
     },

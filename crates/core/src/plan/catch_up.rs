@@ -6,20 +6,18 @@ use super::{Plan, Purpose, Refusal, Seed, Step};
 use crate::inventory::Inventory;
 use crate::state::EditPlan;
 
-/// The edits of a staged layer. One that is armed is not while they are carried out: whatever happens meanwhile, the old
-/// layer boots, or the new one with all of them.
-pub fn catch_up(inventory: &Inventory, edits: &EditPlan, seed: Seed) -> Result<Plan, Refusal> {
+/// The edits of a staged layer, which its image's checkers are asked about where there are any. One that is armed is not
+/// meanwhile: whatever happens, the old layer boots, or the new one with all of them.
+pub fn catch_up(inventory: &Inventory, edits: &EditPlan, checked: bool, seed: Seed) -> Result<Plan, Refusal> {
     inventory.no_open_plan()?;
     let layer = &edits.layer;
     room::check(need(edits), inventory.room)?;
-    let edit = Step::EditState { layer: layer.clone() };
-    let steps = match inventory.selection.armed().filter(|armed| armed.layer == *layer) {
-        Some(armed) => {
-            let (layer, tries) = (layer.clone(), armed.tries_left);
-            vec![Step::Suspend { layer: layer.clone(), tries }, edit, Step::Arm { layer, tries }]
-        }
-        None => vec![edit],
-    };
+    let armed = inventory.selection.armed().filter(|armed| armed.layer == *layer).map(|armed| armed.tries_left);
+    let mut steps = Vec::new();
+    steps.extend(armed.map(|tries| Step::Suspend { layer: layer.clone(), tries }));
+    steps.push(Step::EditState { layer: layer.clone() });
+    steps.extend(checked.then(|| Step::CheckState { layer: layer.clone() }));
+    steps.extend(armed.map(|tries| Step::Arm { layer: layer.clone(), tries }));
     Ok(seed.plan(Purpose::CatchUp, None, steps))
 }
 
@@ -34,19 +32,20 @@ mod tests {
         let layer: crate::name::LayerName = "node-2-0+1".parse().unwrap();
         let edits = EditPlan { layer: layer.clone(), edits: Vec::new() };
         let seed = Seed { now_sec: 1_800_000_000, salt: 7 };
-        let steps = |inventory: &Inventory| -> Vec<String> {
-            catch_up(inventory, &edits, seed).unwrap().steps.iter().map(ToString::to_string).collect()
+        let steps = |inventory: &Inventory, checked| -> Vec<String> {
+            catch_up(inventory, &edits, checked, seed).unwrap().steps.iter().map(ToString::to_string).collect()
         };
-        assert_eq!(steps(&inventory), ["change paths of node-2-0+1 as decided"]);
+        assert_eq!(steps(&inventory, false), ["change paths of node-2-0+1 as decided"]);
         inventory.selection = inventory.selection.arm(&layer, 3).unwrap();
         assert_eq!(
-            steps(&inventory),
+            steps(&inventory, true),
             [
                 "let the default boot while node-2-0+1 is changed",
                 "change paths of node-2-0+1 as decided",
+                "ask the checks of its image about node-2-0+1",
                 "arm node-2-0+1 for the next boot, 3 tries",
             ]
         );
-        assert_eq!(catch_up(&inventory, &edits, seed).unwrap().commit(), 2);
+        assert_eq!(catch_up(&inventory, &edits, false, seed).unwrap().commit(), 2);
     }
 }

@@ -69,6 +69,11 @@ pub enum Step {
         /// The layer.
         layer: LayerName,
     },
+    /// Asks the image's checkers about what was changed; one that refuses it undoes the plan.
+    CheckState {
+        /// The layer.
+        layer: LayerName,
+    },
     /// The layer is complete: it loses its staging mark.
     PublishLayer {
         /// The layer.
@@ -131,7 +136,7 @@ impl Step {
             Step::CreateBase { .. } | Step::WriteBase { .. } | Step::SealBase { .. } => false,
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => false,
             Step::EditState { .. } | Step::PublishLayer { .. } | Step::WriteEntry { .. } => false,
-            Step::Suspend { .. } => false,
+            Step::Suspend { .. } | Step::CheckState { .. } => false,
         }
     }
 
@@ -151,7 +156,7 @@ impl Step {
             Step::PublishLayer { layer } | Step::RemoveLayer { layer } => Some(layer.volume()),
             Step::FreezeState { frozen, .. } | Step::DropFrozen { frozen } => Some(frozen.clone()),
             // A published layer: it is nobody's leftover.
-            Step::EditState { .. } | Step::Suspend { .. } => None,
+            Step::EditState { .. } | Step::CheckState { .. } | Step::Suspend { .. } => None,
             Step::WriteEntry { .. } | Step::Arm { .. } | Step::SetDefault { .. } => None,
             Step::Disarm { .. } | Step::RemoveEntry { .. } | Step::SweepBoot => None,
         }
@@ -166,7 +171,7 @@ impl Step {
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => None,
             Step::PublishLayer { .. } | Step::WriteEntry { .. } | Step::Arm { .. } => None,
             Step::SetDefault { .. } | Step::Disarm { .. } | Step::EditState { .. } | Step::Suspend { .. } => None,
-            Step::DropFrozen { .. } | Step::SweepBoot => None,
+            Step::DropFrozen { .. } | Step::SweepBoot | Step::CheckState { .. } => None,
         }
     }
 }
@@ -187,6 +192,7 @@ impl fmt::Display for Step {
             Step::MergeState { from, layer, .. } => write!(f, "carry the state of {from} into {layer}"),
             Step::Suspend { layer, .. } => write!(f, "let the default boot while {layer} is changed"),
             Step::EditState { layer } => write!(f, "change paths of {layer} as decided"),
+            Step::CheckState { layer } => write!(f, "ask the checks of its image about {layer}"),
             Step::PublishLayer { layer } => write!(f, "publish layer {layer}"),
             Step::WriteEntry { layer, kernel } => write!(f, "write the boot entry of {layer} with kernel {kernel}"),
             Step::Arm { layer, tries } => write!(f, "arm {layer} for the next boot, {tries} tries"),

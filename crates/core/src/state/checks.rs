@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Action, StatePlan};
+use super::plan::{Action, Content, Decision, Facet, FacetResult, Level, Origin, StatePlan};
 use super::policy::Reach;
 use super::statements;
 use crate::manifest::Manifest;
@@ -203,6 +203,34 @@ pub fn concerned(validators: &[Validator], plan: &StatePlan, new: &Manifest) -> 
         })
     };
     validators.iter().filter_map(check).collect()
+}
+
+/// Takes what this host had in the place of what was merged, of the paths that a checker is about and `wanted` names.
+/// What was changed in the plan.
+pub fn take_local(plan: &mut StatePlan, check: &Check, wanted: impl Fn(&Decision) -> bool) -> Vec<Decision> {
+    let mut changed = Vec::new();
+    for decision in plan.decisions.iter_mut().filter(|decision| check.paths.contains(&decision.path)) {
+        let Some(local) = with_local(decision, &check.name).filter(|_| wanted(decision)) else { continue };
+        *decision = local;
+        changed.push(decision.clone());
+    }
+    plan.recount();
+    changed
+}
+
+/// A decision that merged contents, as one that takes the host's.
+fn with_local(decision: &Decision, checker: &str) -> Option<Decision> {
+    let Action::Put { content: Content::Merged { .. }, .. } = &decision.action else { return None };
+    let local = decision.local.clone()?;
+    let mut out = decision.clone();
+    out.action = Action::Put { entry: local, content: Content::Local };
+    out.local = None;
+    out.level = Level::Conflict;
+    out.reason = format!("{}; what was merged is refused by the check {checker}", decision.reason);
+    out.facets.retain(|result| result.facet != Facet::Content);
+    let loser = Some("the merged text and the image's".to_string());
+    out.facets.insert(0, FacetResult { facet: Facet::Content, from: Origin::Local, loser });
+    Some(out)
 }
 
 impl std::fmt::Display for Check {

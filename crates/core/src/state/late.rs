@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::checks::{Check, Verdict, take_local};
 use super::edit::{Choice, Edit, alike, left_by};
 use super::plan::{Decision, StatePlan};
 use crate::manifest::{Entry, Manifest};
@@ -32,13 +33,37 @@ pub fn differences(then: &StatePlan, now: &StatePlan, vendor: &Manifest) -> Vec<
     paths.into_iter().filter_map(edit).collect()
 }
 
+/// Lets what a checker refused while staging stay refused, where the host has what it had then: making the merge again is
+/// no better merge.
+pub fn hold(then: &StatePlan, now: &mut StatePlan) {
+    let before = by_path(then);
+    let stands = |decision: &Decision| {
+        let then = before.get(&decision.path).and_then(|then| left_by(then, None));
+        then.zip(decision.local.as_ref()).is_some_and(|(then, local)| alike(then, local))
+    };
+    let took_local = |check: &&Check| check.answer.as_ref().is_some_and(|said| said.verdict == Verdict::TookLocal);
+    for check in then.checks.iter().filter(took_local) {
+        take_local(now, check, stands);
+    }
+}
+
+/// The checks of both, of which those are asked again that are about something that comes out otherwise.
+pub fn checks(then: &StatePlan, now: &StatePlan, edits: &[Edit]) -> Vec<Check> {
+    let about = |check: &Check| edits.iter().any(|edit| check.paths.contains(&edit.path));
+    let answered = |check: &Check| then.checks.iter().find(|then| then.name == check.name).cloned();
+    let gone = then.checks.iter().filter(|then| !now.checks.iter().any(|check| check.name == then.name));
+    let again =
+        now.checks.iter().map(|check| if about(check) { None } else { answered(check) }.unwrap_or(check.clone()));
+    again.chain(gone.cloned()).collect()
+}
+
 /// What was decided in the end: as `now`, but for the skipped paths as `then`.
 pub fn combined(then: &StatePlan, now: &StatePlan, skipped: &BTreeSet<TreePath>) -> StatePlan {
     let taken = now.decisions.iter().filter(|decision| !skipped.contains(&decision.path));
     let left = then.decisions.iter().filter(|decision| skipped.contains(&decision.path));
     let mut decisions: Vec<Decision> = taken.chain(left).cloned().collect();
     decisions.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut plan = StatePlan { decisions, checks: then.checks.clone(), ..now.clone() };
+    let mut plan = StatePlan { decisions, ..now.clone() };
     plan.recount();
     plan
 }

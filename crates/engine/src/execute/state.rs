@@ -5,7 +5,7 @@ use std::path::Path;
 use thinroot_core::name::{LayerName, VolumeName};
 use thinroot_core::plan::Step;
 use thinroot_core::state::edit::Standing;
-use thinroot_core::state::{Edit, EditPlan};
+use thinroot_core::state::{Edit, EditPlan, StatePlan};
 
 use super::{Attempt, Execution, checks};
 use crate::error::{Error, ErrorKind, Result};
@@ -92,6 +92,24 @@ impl Execution<'_> {
         let stats = self.carry_edits(&edits, target.path(), |edit| standing(edit) == Standing::Before)?;
         target.finish()?;
         Ok(stats)
+    }
+
+    /// Asks the checkers that are about something that was edited. What they say is recorded, also where one refuses it,
+    /// so that whoever made the plan can make another.
+    pub(super) fn check_state(&mut self, layer: &LayerName) -> Result<String> {
+        let id = self.plan().id.clone();
+        let host = self.host;
+        let missing = || Error::damaged(format!("carry out {id}"), "the records do not say what it changes");
+        let json = host.records.decisions(&id)?.ok_or_else(missing)?;
+        let mut state: StatePlan = serde_json::from_slice(&json).map_err(|why| Error::damaged("read a plan", why))?;
+        let edits = host.records.edits(&id)?.ok_or_else(missing)?;
+        let about = edits.edits.into_iter().map(|edit| edit.path).collect();
+        let target = host.store.mount(&layer.volume(), Access::Inspect)?;
+        let refused = checks::check_again(host, &mut state, target.path(), layer.base(), &about, self.reporter)?;
+        target.finish()?;
+        let json = serde_json::to_vec(&state).expect("state plans always serialise");
+        host.records.put_decisions(&id, &json)?;
+        refused.map_or(Ok(String::new()), Err)
     }
 
     /// Puts back what is as the edit left it. What somebody has changed since then is left alone and told.

@@ -19,6 +19,7 @@ impl Execution<'_> {
             Step::MergeState { from, frozen, layer } => self.merge_state(from, frozen, layer, attempt),
             Step::Suspend { layer, .. } => self.suspend(layer),
             Step::EditState { layer } => self.edit_state(layer),
+            Step::CheckState { layer } => self.check_state(layer),
             Step::PublishLayer { layer } => self.publish_layer(layer),
             Step::WriteEntry { layer, kernel } => self.write_entry(layer, kernel),
             Step::Arm { layer, tries } => self.arm(layer, *tries),
@@ -46,6 +47,8 @@ impl Execution<'_> {
             Step::MergeState { .. } => self.host.records.forget_decisions(&self.plan().id.clone()),
             Step::Suspend { layer, tries } => self.undo_suspend(layer, *tries),
             Step::EditState { layer } => self.undo_edit(layer),
+            // It only looked.
+            Step::CheckState { .. } => Ok(()),
             Step::PublishLayer { layer } => self.withdraw(&layer.volume()),
             Step::WriteEntry { layer, .. } => self.undo_entry(layer),
             // The plan is past its commit point from here on; the executor never asks.

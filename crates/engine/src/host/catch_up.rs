@@ -6,14 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use thinroot_core::accounts;
+use thinroot_core::journal::StepState;
 use thinroot_core::manifest::Digest;
 use thinroot_core::name::LayerName;
 use thinroot_core::path::TreePath;
 use thinroot_core::plan::update::TRIES;
 use thinroot_core::plan::{Purpose, Step, catch_up as planning};
+use thinroot_core::state::checks::{Answer, Check, OnFailure, Verdict, take_local};
 use thinroot_core::state::edit::Standing;
-use thinroot_core::state::late::{combined, differences};
+use thinroot_core::state::late::{checks, combined, differences, hold};
 use thinroot_core::state::{Action, Content, Decision, Edit, EditPlan, StatePlan};
 
 use super::carry::Into;
@@ -40,9 +43,24 @@ pub enum CaughtUp {
         edits: Vec<Edit>,
         /// Paths that were changed in both layers since, and stay as they are in the staged one.
         skipped: Vec<TreePath>,
+        /// What checks of the new image refused.
+        refused: Vec<Refusal>,
         /// How the plan ended.
         report: Option<Report>,
     },
+}
+
+/// What a check of the new image refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The check.
+    pub check: String,
+    /// What it said.
+    pub said: String,
+    /// What it is about.
+    pub paths: Vec<TreePath>,
+    /// It refused this host's version too, so that the staged layer keeps what it has.
+    pub stays: bool,
 }
 
 /// What a merge made now gives otherwise than the one made while staging.
@@ -52,6 +70,15 @@ struct Late {
     skipped: BTreeSet<TreePath>,
     /// Contents that migrations made.
     made: Vec<Vec<u8>>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let paths: Vec<String> = self.paths.iter().map(ToString::to_string).collect();
+        let what = if self.stays { "so it stays as it was staged" } else { "so this host's version was taken" };
+        write!(f, "{}: the check {} of the new image refuses what was changed, {what}", paths.join(", "), self.check)?;
+        if self.said.is_empty() { Ok(()) } else { write!(f, ": {}", self.said.lines().last().unwrap_or_default()) }
+    }
 }
 
 impl Host {
@@ -95,6 +122,11 @@ impl Change<'_> {
         let missed = |why: String| Missed { layer: carried.layer.clone(), why };
         let done = self.catch_up_with(&carried, limit, reporter);
         match &done {
+            Ok(CaughtUp::Done { refused, .. }) if refused.iter().any(|refusal| refusal.stays) => {
+                let said: Vec<String> =
+                    refused.iter().filter(|refusal| refusal.stays).map(Refusal::to_string).collect();
+                host.records.put_missed(Some(&missed(said.join("; "))))?;
+            }
             Ok(_) => host.records.put_missed(None)?,
             Err(error) if error.kind == ErrorKind::PowerCut => {}
             Err(error) => host.records.put_missed(Some(&missed(error.to_string())))?,
@@ -102,9 +134,28 @@ impl Change<'_> {
         done
     }
 
+    /// Once where all goes well. Where a check refuses what was merged, again with this host's version of what it is
+    /// about, and where it refuses that too, without: each try is a plan of its own, which is undone before the next.
     fn catch_up_with(&self, carried: &Carried, limit: Option<Duration>, reporter: &dyn Reporter) -> Result<CaughtUp> {
-        let host = self.host();
         let begun = Instant::now();
+        let mut refused = Vec::new();
+        loop {
+            match self.try_to_catch_up(carried, begun, limit, &refused, reporter) {
+                Err(error) if error.kind == ErrorKind::Failed && self.learn(&mut refused)? => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn try_to_catch_up(
+        &self,
+        carried: &Carried,
+        begun: Instant,
+        limit: Option<Duration>,
+        refused: &[Refusal],
+        reporter: &dyn Reporter,
+    ) -> Result<CaughtUp> {
+        let host = self.host();
         let (from, layer) = (&carried.from, carried.layer.clone());
         reporter.event(Event::Begin { step: 0, text: format!("compare {from} with what was carried from it") });
         let source = host.look_into(from)?;
@@ -113,7 +164,7 @@ impl Change<'_> {
             Error::refused("catch up", format!("{} is not here any more", layer.base())).mend("update again")
         })?;
         let trees = [source, target, base];
-        let late = self.late(carried, &trees, reporter)?;
+        let late = self.late(carried, &trees, refused, reporter)?;
         reporter.event(Event::End { step: 0, text: format!("{} paths differ", late.edits.edits.len()) });
         if late.state.blocked {
             return Err(Error::refused("catch up", late.state.why_blocked())
@@ -126,16 +177,53 @@ impl Change<'_> {
                 Error::failed("catch up", why).mend("run 'thinroot state catch-up' before the host is restarted")
             );
         }
-        if late.edits.edits.is_empty() && late.skipped.is_empty() {
+        if late.edits.edits.is_empty() && late.skipped.is_empty() && refused.is_empty() {
             finish(trees)?;
             return Ok(CaughtUp::Nothing(format!("nothing was changed in {from} that {layer} does not have")));
         }
         let report = self.carry_out(&late, trees, reporter)?;
         let skipped = late.skipped.into_iter().collect();
-        Ok(CaughtUp::Done { layer, edits: late.edits.edits, skipped, report })
+        Ok(CaughtUp::Done { layer, edits: late.edits.edits, skipped, refused: refused.to_vec(), report })
     }
 
-    fn late(&self, carried: &Carried, trees: &[Mounted; 3], reporter: &dyn Reporter) -> Result<Late> {
+    /// Adds what checks refused of the last plan; false where none did, or nothing more can be given way to.
+    fn learn(&self, refused: &mut Vec<Refusal>) -> Result<bool> {
+        let records = &self.host().records;
+        let Some(journal) = records.journals()?.pop() else { return Ok(false) };
+        let asked =
+            |(step, state): (&Step, &StepState)| matches!(step, Step::CheckState { .. }) && *state == StepState::Undone;
+        let steps = journal.plan.steps.iter().zip(&journal.steps);
+        if journal.plan.purpose != Purpose::CatchUp || !steps.into_iter().any(asked) {
+            return Ok(false);
+        }
+        let Some(json) = records.decisions(&journal.plan.id)? else { return Ok(false) };
+        let state: StatePlan = serde_json::from_slice(&json).map_err(|why| Error::damaged("read a plan", why))?;
+        let mut more = false;
+        for check in state.checks.into_iter().filter(|check| check.on_failure != OnFailure::Report) {
+            let Some(Answer { verdict: Verdict::Refused, said }) = check.answer else { continue };
+            let known = refused.iter_mut().find(|refusal| refusal.check == check.name);
+            match known {
+                Some(refusal) => {
+                    more |= !refusal.stays;
+                    (refusal.stays, refusal.said) = (true, said);
+                }
+                None => {
+                    more = true;
+                    let stays = check.on_failure == OnFailure::Block;
+                    refused.push(Refusal { check: check.name, said, paths: check.paths, stays });
+                }
+            }
+        }
+        Ok(more)
+    }
+
+    fn late(
+        &self,
+        carried: &Carried,
+        trees: &[Mounted; 3],
+        refused: &[Refusal],
+        reporter: &dyn Reporter,
+    ) -> Result<Late> {
         let host = self.host();
         let [source, target, base] = trees;
         let vendor = host.manifest(carried.layer.base())?;
@@ -143,7 +231,12 @@ impl Change<'_> {
         let image = carried.layer.base();
         let into = Into { image, new: &vendor, contents: &mut contents, root: Some(base.path()) };
         let planned = host.plan_state(&carried.from, source.path(), into, reporter)?;
-        let now = planned.state;
+        let mut now = planned.state;
+        hold(&carried.state, &mut now);
+        for refusal in refused {
+            let check = now.checks.iter().find(|check| check.name == refusal.check).cloned();
+            check.iter().for_each(|check| drop(take_local(&mut now, check, |_| true)));
+        }
         let mut edits = differences(&carried.state, &now, &vendor);
         let present = entries_at(target.path(), &edits.iter().map(|edit| edit.path.clone()).collect())?;
         let elsewhere = |edit: &&Edit| edit.standing(present.get(&edit.path)) == Standing::Elsewhere;
@@ -154,15 +247,27 @@ impl Change<'_> {
         if set.iter().any(|path| skipped.contains(path)) {
             skipped.extend(set.into_iter().filter(|path| edits.iter().any(|edit| edit.path == *path)));
         }
-        edits.retain(|edit| !skipped.contains(&edit.path));
-        let state = combined(&carried.state, &now, &skipped);
+        // What a check refuses in any case stays with what it goes with.
+        let stays = |path: &TreePath| refused.iter().any(|refusal| refusal.stays && refusal.paths.contains(path));
+        let left: BTreeSet<TreePath> =
+            edits.iter().map(|edit| &edit.path).filter(|path| stays(path)).cloned().collect();
+        edits.retain(|edit| !skipped.contains(&edit.path) && !left.contains(&edit.path));
+        now.checks = checks(&carried.state, &now, &edits);
+        for check in &mut now.checks {
+            let refusal = refused.iter().find(|refusal| refusal.check == check.name && !refusal.stays);
+            let said = refusal.map(|refusal| Answer { verdict: Verdict::TookLocal, said: refusal.said.clone() });
+            check.answer = said.or(check.answer.take());
+        }
+        let state = combined(&carried.state, &now, &skipped.union(&left).cloned().collect());
         let made = planned.made;
         Ok(Late { edits: EditPlan { layer: carried.layer.clone(), edits }, state, skipped, made })
     }
 
     fn carry_out(&self, late: &Late, trees: [Mounted; 3], reporter: &dyn Reporter) -> Result<Option<Report>> {
         let host = self.host();
-        let plan = planning::catch_up(&host.inventory()?, &late.edits, host.seed()?);
+        let about = |check: &Check| late.edits.edits.iter().any(|edit| check.paths.contains(&edit.path));
+        let checked = late.state.checks.iter().any(about);
+        let plan = planning::catch_up(&host.inventory()?, &late.edits, checked, host.seed()?);
         let plan = plan.map_err(|refusal| host.refuse("catch up", refusal))?;
         self.keep_late(late, &trees)?;
         finish(trees)?;

@@ -8,7 +8,7 @@ use thinroot_core::path::TreePath;
 use thinroot_core::state::Edit;
 use thinroot_engine::error::Result;
 use thinroot_engine::execute::Report;
-use thinroot_engine::host::CaughtUp;
+use thinroot_engine::host::{CaughtUp, Refusal};
 
 use crate::answer::Answer;
 use crate::exit::Exit;
@@ -44,6 +44,7 @@ struct Body<'a> {
     why: Option<&'a str>,
     edits: &'a [Edit],
     skipped: &'a [TreePath],
+    refused: &'a [Refusal],
     report: Option<&'a Report>,
 }
 
@@ -53,23 +54,34 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let limit = args.limit.map(Duration::from_secs);
     match session.change(&host)?.catch_up(args.layer.as_ref(), limit, &session.story)? {
         CaughtUp::Nothing(why) => {
-            let body = Body { layer: None, changed: false, why: Some(&why), edits: &[], skipped: &[], report: None };
-            Ok(Answer::new(Exit::Done, format!("nothing to do: {why}\n"), "state_catch_up", &body))
+            let text = format!("nothing to do: {why}\n");
+            let why = Some(why.as_str());
+            let body = Body { layer: None, changed: false, why, edits: &[], skipped: &[], refused: &[], report: None };
+            Ok(Answer::new(Exit::Done, text, "state_catch_up", &body))
         }
-        CaughtUp::Done { layer, edits, skipped, report } => {
+        CaughtUp::Done { layer, edits, skipped, refused, report } => {
             let (changed, report) = (report.is_some(), report.as_ref());
             let mut text = format!("changed {} in {layer}\n", render::count(edits.len(), "path"));
             text.extend(edits.iter().map(|edit| format!("  {edit}\n")));
             let left =
                 |path: &TreePath| format!("{path}: changed in {layer} meanwhile too, so it stays as it is there");
-            text += &render::report::list("findings", &skipped.iter().map(left).collect::<Vec<_>>());
+            let findings = skipped.iter().map(left).chain(refused.iter().map(ToString::to_string));
+            text += &render::report::list("findings", &findings.collect::<Vec<_>>());
             text += &report.map(render::report::findings).unwrap_or_default();
-            let exit = match (skipped.is_empty(), report) {
+            let exit = match (skipped.is_empty() && refused.is_empty(), report) {
                 (false, _) => Exit::Findings,
                 (true, Some(report)) => Exit::of_report(report),
                 (true, None) => Exit::Done,
             };
-            let body = Body { layer: Some(&layer), changed, why: None, edits: &edits, skipped: &skipped, report };
+            let body = Body {
+                layer: Some(&layer),
+                changed,
+                why: None,
+                edits: &edits,
+                skipped: &skipped,
+                refused: &refused,
+                report,
+            };
             Ok(Answer::new(exit, text, "state_catch_up", &body))
         }
     }
