@@ -20,6 +20,8 @@ const DISKS: [(&str, u64); 2] = [("lvm", 1024), ("lab", 1024)];
 const KERNELS: usize = 2;
 /// A boot with its order; far more than any needs on a busy machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(1800);
+/// In one boot the process is killed at every so many points at most.
+const KILL_STRIDE: usize = 16;
 /// When the whole machine is killed from outside, counted from the beginning of the update.
 const PLUGS_MS: [u64; 3] = [900, 2500, 5000];
 
@@ -52,7 +54,7 @@ enum Case {
     /// The whole machine killed from outside.
     Plug { after_ms: u64, verb: &'static str },
     /// The process killed at many points of a deed, in one boot.
-    Kill { deed: &'static str, every: usize },
+    Kill { deed: &'static str, first: usize, every: usize },
 }
 
 impl std::fmt::Display for Case {
@@ -60,7 +62,7 @@ impl std::fmt::Display for Case {
         match self {
             Case::Cut { point, verb } => write!(f, "update cut at point {point}, {verb}"),
             Case::Plug { after_ms, verb } => write!(f, "machine killed after {after_ms} ms of an update, {verb}"),
-            Case::Kill { deed, every } => write!(f, "{deed} killed at every {every}. point"),
+            Case::Kill { deed, first, every } => write!(f, "{deed} killed at every {every}. point from {first}"),
         }
     }
 }
@@ -120,16 +122,21 @@ fn cases(count: usize, points: &[String], depth: Depth) -> Vec<Case> {
     };
     let verb = |i: usize| ["resume", "abandon", "resume", "abandon again"][i % 4];
     // The longest first, so that the other kernel is not idle in the end.
-    let mut cases = vec![Case::Kill { deed: "update", every: depth.kill_update_every }];
+    let mut cases = kills("update", depth.kill_update_every);
     cases.extend(chosen.into_iter().enumerate().map(|(i, point)| Case::Cut { point, verb: verb(i) }));
     // Where the plug meets the update depends on the speed of the machine: too uncertain for an ordinary run.
     // Rollbacks and removals are swept at every point on the simulated host in each run.
     if depth.cuts.is_none() {
-        let others = ["prune", "rollback"];
-        cases.extend(others.map(|deed| Case::Kill { deed, every: depth.kill_others_every }));
+        cases.extend(["prune", "rollback"].into_iter().flat_map(|deed| kills(deed, depth.kill_others_every)));
         cases.extend(PLUGS_MS.iter().enumerate().map(|(i, ms)| Case::Plug { after_ms: *ms, verb: verb(i) }));
     }
     cases
+}
+
+/// Kills at every so many points, shared out over boots: every point of an update in one would outlast its limit.
+fn kills(deed: &'static str, every: usize) -> Vec<Case> {
+    let stride = every.max(KILL_STRIDE);
+    (0..stride).step_by(every).map(|first| Case::Kill { deed, first, every: stride }).collect()
 }
 
 /// The prepared disks and how boots are made on them.
@@ -226,8 +233,9 @@ impl<'a> Theatre<'a> {
                 let got = self.boot(disks.path(), "run", Some(&plug))?;
                 self.look(&got, disks.path(), verb, "the update had ended before")
             }
-            Case::Kill { deed, every } => {
-                let said = self.boot(disks.path(), &format!("kill {deed} {every}"), None)?.expect_done("the kills")?;
+            Case::Kill { deed, first, every } => {
+                let order = format!("kill {deed} {first} {every}");
+                let said = self.boot(disks.path(), &order, None)?.expect_done("the kills")?;
                 let count = said.lines().find_map(|line| line.strip_prefix("killed ")?.parse().ok());
                 count.ok_or_else(|| format!("no count of kills in:\n{said}"))
             }
@@ -292,6 +300,19 @@ mod tests {
         let some = cuts(Depth::NORMAL);
         assert!(some.len() >= 5 && some.len() <= 6, "{some:?}");
         assert!(some.iter().filter(|i| *i % 10 == 3).count() >= 3, "{some:?}");
+    }
+
+    #[test]
+    fn every_point_is_killed_at_in_some_boot() {
+        for every in [1, 16, 100] {
+            let mut killed: Vec<usize> = Vec::new();
+            for case in kills("update", every) {
+                let Case::Kill { first, every, .. } = case else { panic!("{case:?}") };
+                killed.extend((first..200).step_by(every));
+            }
+            killed.sort_unstable();
+            assert_eq!(killed, (0..200).step_by(every).collect::<Vec<_>>(), "{every}");
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //! run              the update, to be killed from outside together with the machine
 //! mend resume      what a cut left is sound, then finished
 //! mend abandon     the same, undone; with a third word, again: then the update is begun anew
-//! kill DEED EVERY  the process killed at every EVERY-th point, the machine going on
+//! kill DEED FIRST EVERY
+//!                  the process killed at every EVERY-th point from FIRST on, the machine going on
 //! ```
 
 use std::fs;
@@ -52,7 +53,7 @@ fn orders() {
             states.mend(&lab, verb);
             states.again(&lab);
         }
-        ["kill", deed, every] => kills(deed, every.parse().unwrap()),
+        ["kill", deed, first, every] => kills(deed, first.parse().unwrap(), every.parse().unwrap()),
         _ => panic!("no such order: {order}"),
     }
 }
@@ -137,7 +138,7 @@ fn section<'a>(state: &'a str, volume: &str) -> &'a str {
 }
 
 /// Kills the process, not the machine: the same disks, restored for each point.
-fn kills(deed: &str, every: usize) {
+fn kills(deed: &str, first: usize, every: usize) {
     let lab = prepare();
     let line = match deed {
         "update" => UPDATE,
@@ -162,7 +163,7 @@ fn kills(deed: &str, every: usize) {
     let points = run.stderr.lines().filter(|line| line.starts_with("fault ")).count();
     let states = States { before, after: lab.state() };
     let mut killed = 0;
-    for point in (0..points).step_by(every) {
+    for point in (first..points).step_by(every) {
         restore();
         let run = lab.run_with_fault(line, &format!("kill:{point}"));
         assert_eq!(run.code, 128 + 9, "point {point} of {points}: {run:?}");
