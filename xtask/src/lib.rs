@@ -11,6 +11,7 @@ pub mod bed;
 pub mod bench;
 pub mod cache;
 pub mod crash;
+pub mod dist;
 pub mod image;
 pub mod job;
 pub mod licences;

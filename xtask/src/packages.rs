@@ -36,6 +36,13 @@ pub const TEST: &[Need] = &[
     ("procps", "lists processes for tests of what is left behind"),
 ];
 
+/// For building packages.
+pub const DIST: &[Need] = &[
+    ("rpm", "writes and reads RPM packages"),
+    ("binutils", "says which C library a program needs"),
+    ("init-system-helpers", "enables units when a Debian package is installed"),
+];
+
 /// For building Debian images.
 pub const IMAGES: &[Need] = &[
     ("mmdebstrap", "builds Debian images from the archive"),

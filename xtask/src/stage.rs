@@ -17,6 +17,17 @@ use crate::{Context, Result, workspace};
 /// How paths of the store are shown and given: relative to the work directory.
 const STORE: &str = "dir:store";
 
+/// Builds the program as users get it.
+pub fn release_program() -> Result<PathBuf> {
+    println!("building thinroot (release)");
+    let status = workspace::cargo(&["build", "--release", "--quiet", "--locked", "--package", "thinroot"]).status();
+    if !status.context("run cargo build")?.success() {
+        return Err("thinroot does not build; cargo's own words are above".into());
+    }
+    let target = workspace::metadata()?["target_directory"].as_str().map(PathBuf::from);
+    Ok(target.ok_or("cargo metadata names no target directory")?.join("release/thinroot"))
+}
+
 /// A demo in progress.
 #[derive(Debug)]
 pub struct Stage {
@@ -29,13 +40,7 @@ pub struct Stage {
 impl Stage {
     /// Builds the release program and makes an empty work directory, which is removed at the end.
     pub fn set(cache: &Cache) -> Result<Self> {
-        println!("building thinroot (release)");
-        let status = workspace::cargo(&["build", "--release", "--quiet", "--package", "thinroot"]).status();
-        if !status.context("run cargo build")?.success() {
-            return Err("thinroot does not build; cargo's own words are above".into());
-        }
-        let target = workspace::metadata()?["target_directory"].as_str().map(PathBuf::from);
-        let program = target.ok_or("cargo metadata names no target directory")?.join("release/thinroot");
+        let program = release_program()?;
         Ok(Stage { work: cache.job("demo")?, program, section: 0, start: Instant::now() })
     }
 

@@ -6,6 +6,7 @@ use crate::Result;
 
 mod bench;
 mod demo;
+mod dist;
 mod images;
 mod licences;
 mod proof;
@@ -18,6 +19,8 @@ const HELP: &str = "\
 cargo xtask VERB
   demo [--no-vm]     shows an update of a real Debian, with everything built from this tree
   proof              carries fifty changes of an admin to the image of today and looks for each in the booted machine
+  dist [--out DIRECTORY]
+                     builds a .deb and a .rpm of this tree
   test [--quick|--nightly]
                      builds and runs all tests, those with real LVM in a test kernel
   crash [--nightly]  only the power cuts of these: an update, a rollback, a removal, on real LVM
@@ -47,6 +50,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         "tidy" => tidy::run(rest),
         "licences" => licences::run(rest),
         "demo" => demo::run(rest),
+        "dist" => dist::run(rest),
         "proof" => proof::run(rest),
         "uml" => uml::run(rest),
         "help" | "-h" | "--help" => {
