@@ -34,6 +34,9 @@ _thinroot() {
             thinroot,init)
                 cmd="thinroot__subcmd__init"
                 ;;
+            thinroot,kargs)
+                cmd="thinroot__subcmd__kargs"
+                ;;
             thinroot,layer)
                 cmd="thinroot__subcmd__layer"
                 ;;
@@ -69,6 +72,18 @@ _thinroot() {
                 ;;
             thinroot__subcmd__image,inspect)
                 cmd="thinroot__subcmd__image__subcmd__inspect"
+                ;;
+            thinroot__subcmd__kargs,add)
+                cmd="thinroot__subcmd__kargs__subcmd__add"
+                ;;
+            thinroot__subcmd__kargs,remove)
+                cmd="thinroot__subcmd__kargs__subcmd__remove"
+                ;;
+            thinroot__subcmd__kargs,reset)
+                cmd="thinroot__subcmd__kargs__subcmd__reset"
+                ;;
+            thinroot__subcmd__kargs,show)
+                cmd="thinroot__subcmd__kargs__subcmd__show"
                 ;;
             thinroot__subcmd__layer,fork)
                 cmd="thinroot__subcmd__layer__subcmd__fork"
@@ -137,7 +152,7 @@ _thinroot() {
 
     case "${cmd}" in
         thinroot)
-            opts="-q -h -V --store --boot-dir --json --quiet --help --version status init base layer update rollback resume abandon prune check bless image state"
+            opts="-q -h -V --store --boot-dir --json --quiet --help --version status init base layer update rollback resume abandon prune check bless image kargs state"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -397,6 +412,116 @@ _thinroot() {
         thinroot__subcmd__init)
             opts="-q -h --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__kargs)
+            opts="-q -h --store --boot-dir --json --quiet --help show add remove reset"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__kargs__subcmd__add)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__kargs__subcmd__remove)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__kargs__subcmd__reset)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__kargs__subcmd__show)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -42,6 +42,7 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "prune" -d 'Remove
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "check" -d 'Check that this host is as it must be'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "bless" -d 'Declare a booted layer good'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "image" -d 'Images: what a publisher releases'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "kargs" -d 'Kernel arguments that survive updates'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "state" -d 'State: how a layer differs from its base, and what updates made of it'
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
@@ -191,6 +192,35 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -f -a "show" -d 'Show what a layer has and the next one gets'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -f -a "add" -d 'Add arguments to every next layer, in this order'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -f -a "remove" -d 'Remove arguments from every next layer'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -f -a "reset" -d 'Forget what was asked for'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'

@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use thinroot_core::name::ImageId;
 use thinroot_engine::host::StoreRef;
 
-use crate::verbs::{abandon, base, bless, check, image, init, layer, prune, resume, rollback, state, status, update};
+use crate::verbs::{
+    abandon, base, bless, check, image, init, kargs, layer, prune, resume, rollback, state, status, update,
+};
 
 /// Image-based updates for Linux hosts whose root file system stays a normal, writable file system.
 ///
@@ -76,6 +78,7 @@ pub enum Verb {
     Check(check::Args),
     Bless(bless::Args),
     Image(image::Args),
+    Kargs(kargs::Args),
     State(state::Args),
 }
 

@@ -63,7 +63,7 @@ const PROGRAM: Guide = Guide {
 
 /// Every guide, the program's first.
 pub fn guides() -> Vec<Guide> {
-    let verbs: [&[Guide]; 13] = [
+    let verbs: [&[Guide]; 14] = [
         verbs::status::GUIDES,
         verbs::init::GUIDES,
         verbs::base::GUIDES,
@@ -76,6 +76,7 @@ pub fn guides() -> Vec<Guide> {
         verbs::check::GUIDES,
         verbs::bless::GUIDES,
         verbs::image::GUIDES,
+        verbs::kargs::GUIDES,
         verbs::state::GUIDES,
     ];
     std::iter::once(PROGRAM).chain(verbs.concat()).collect()

@@ -6,6 +6,7 @@ pub mod bless;
 pub mod check;
 pub mod image;
 pub mod init;
+pub mod kargs;
 pub mod layer;
 pub mod prune;
 pub mod resume;
@@ -35,6 +36,7 @@ pub fn run(session: &Session, verb: &Verb) -> Result<Answer> {
         Verb::Check(args) => check::run(session, args),
         Verb::Bless(args) => bless::run(session, args),
         Verb::Image(args) => image::run(session, args),
+        Verb::Kargs(args) => kargs::run(session, args),
         Verb::State(args) => state::run(session, args),
     }
 }

@@ -3,6 +3,7 @@
 //! Reading needs no lock. Changing does: [`Host::change`] takes the lock, heals what a power cut left inside the
 //! store's own tools, sweeps leftovers that no open plan names, and only then hands out the verbs that change.
 
+mod arguments;
 mod back;
 mod carry;
 mod catch_up;
@@ -29,6 +30,8 @@ use thinroot_core::name::{ImageId, LayerName, VolumeName};
 use thinroot_core::plan::{Room, Seed};
 use thinroot_core::state::policy::Policy;
 
+pub use arguments::Arguments;
+pub(crate) use arguments::image_arguments;
 pub use back::BackPreview;
 pub(crate) use carry::{Into, Planned};
 pub use catch_up::{CaughtUp, Refusal};

@@ -33,8 +33,10 @@ use thinroot_core::manifest::{Digest, Manifest, format};
 use thinroot_core::name::{ImageId, VolumeName};
 use thinroot_core::plan::Plan;
 
+mod boot;
 mod state;
 
+pub use self::boot::Written;
 pub use self::state::Missed;
 
 use crate::durable;
@@ -65,7 +67,7 @@ pub fn manifest_digest(manifest: &Manifest) -> Digest {
 impl Records {
     /// Opens the records in a directory, making what is missing.
     pub fn open(root: &Path) -> Result<Self> {
-        for dir in ["journal", "bases", "decisions", "edits", "blobs"] {
+        for dir in ["journal", "bases", "decisions", "edits", "entries", "blobs"] {
             durable::create_dir_all(&root.join(dir))?;
         }
         Ok(Records { root: root.into() })

@@ -2,6 +2,7 @@
 
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::{Plan, Step};
+use thinroot_core::state::StatePlan;
 use thinroot_engine::execute::Report;
 
 /// The layer a plan makes, where it makes one.
@@ -49,6 +50,13 @@ fn sets_default(plan: &Plan) -> bool {
 /// Findings, one a line.
 pub fn findings(report: &Report) -> String {
     list("findings", &report.findings)
+}
+
+/// What came of a plan that carried state: the state, and findings about anything else.
+pub fn with_state(report: &Report, state: &StatePlan) -> String {
+    let told: Vec<String> = state.findings().collect();
+    let others: Vec<String> = report.findings.iter().filter(|finding| !told.contains(finding)).cloned().collect();
+    super::state::outcome(state) + &list("findings", &others)
 }
 
 /// A titled list; nothing for an empty one.

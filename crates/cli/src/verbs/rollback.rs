@@ -111,7 +111,7 @@ fn done(host: &Host, report: &Report) -> Result<Answer> {
     let body = Body { default: status.default.as_ref(), armed: status.armed.as_ref(), report, state: state.as_ref() };
     let mut text = match (carried, &state) {
         (Some(layer), Some(state)) => {
-            format!("layer {layer} has what was changed since\n") + &render::state::outcome(state)
+            format!("layer {layer} has what was changed since\n") + &render::report::with_state(report, state)
         }
         _ => render::report::findings(report),
     };

@@ -238,7 +238,7 @@ fn done(host: &Host, report: &Report) -> Result<Answer> {
     let layer = report::new_layer(&report.plan);
     let mut text = layer.map(|layer| format!("layer {layer} is staged\n")).unwrap_or_default();
     text += &match &state {
-        Some(state) => render::state::outcome(state),
+        Some(state) => report::with_state(report, state),
         None => report::findings(report),
     };
     text += &report::what_boots(&report.plan);

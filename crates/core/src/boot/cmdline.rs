@@ -121,6 +121,47 @@ pub fn admin_changes(
     Ok(changes)
 }
 
+/// As [`admin_changes`], against the whole line that an entry was written with.
+pub fn by_hand(root: &str, layer: &LayerName, written: &str, now: &str) -> Result<Vec<AdminChange>, CommandLineError> {
+    let own = split(&options(root, layer, "", &[])?.text)?.len();
+    let rest = split(written)?.into_iter().skip(own).collect::<Vec<_>>();
+    admin_changes(root, layer, &rest.join(" "), now)
+}
+
+/// The changes and then the wishes, of which a word is added only as often as it is missing: a wish is about how a line
+/// is to be in the end, so that it can be granted again with each image.
+pub fn with_wishes(
+    image_args: &str,
+    changes: &[AdminChange],
+    wishes: &[AdminChange],
+) -> Result<Vec<AdminChange>, CommandLineError> {
+    let mut all = changes.to_vec();
+    let mut words = apply_all(changes, split(image_args)?)?;
+    for (at, wish) in wishes.iter().enumerate() {
+        let wanted = wishes[..=at].iter().filter(|other| *other == wish).count();
+        let there = |word: &String| words.iter().filter(|other| *other == word).count();
+        if matches!(wish, AdminChange::Add(word) if there(word) >= wanted) {
+            continue;
+        }
+        apply(wish, &mut words)?;
+        all.push(wish.clone());
+    }
+    Ok(all)
+}
+
+/// Wishes with one more. Wanting the opposite of a wish takes it back first.
+pub fn revised(wishes: &[AdminChange], wish: &AdminChange) -> Vec<AdminChange> {
+    let opposite = match wish {
+        AdminChange::Add(word) => AdminChange::Remove(word.clone()),
+        AdminChange::Remove(word) => AdminChange::Add(word.clone()),
+    };
+    let mut revised: Vec<AdminChange> = wishes.iter().filter(|other| **other != opposite).cloned().collect();
+    if !revised.contains(wish) || matches!(wish, AdminChange::Add(_)) {
+        revised.push(wish.clone());
+    }
+    revised
+}
+
 /// Splits a command line as the kernel does: at white space outside double quotes; the quotes stay in the word.
 pub fn split(text: &str) -> Result<Vec<String>, CommandLineError> {
     if text.chars().any(|c| c.is_control() && c != '\t' && c != '\n') {
@@ -238,6 +279,35 @@ mod tests {
         assert_eq!(other("root=/dev/b rw thinroot.layer=node-1-0+1 quiet"), lost);
         let second = CommandLineError::Reserved("root=/dev/b".into());
         assert_eq!(other("root=/dev/a rw thinroot.layer=node-1-0+1 root=/dev/b"), second);
+    }
+
+    #[test]
+    fn wishes_are_granted_once_and_again_with_each_image() {
+        let add = |word: &str| AdminChange::Add(word.into());
+        let remove = |word: &str| AdminChange::Remove(word.into());
+        let wishes = [add("a"), remove("quiet"), add("c=1"), add("c=1")];
+        // Nothing of it is there, all of it is there by hand, or one word is the image's own by now.
+        assert_eq!(with_wishes("quiet", &[], &wishes).unwrap(), wishes);
+        let by_hand = [remove("quiet"), add("a"), add("c=1"), add("c=1")];
+        let again = with_wishes("quiet", &by_hand, &wishes).unwrap();
+        assert_eq!(again, [by_hand.to_vec(), vec![remove("quiet")]].concat());
+        let line =
+            |image: &str| options("root=x", &layer(), image, &with_wishes(image, &[], &wishes).unwrap()).unwrap().text;
+        assert_eq!(line("a quiet"), "root=x rw thinroot.layer=node-1-0+1 a c=1 c=1");
+        // Wanting the opposite takes a wish back; what is wanted twice to be away is wanted once.
+        assert_eq!(revised(&wishes, &remove("a")), [remove("quiet"), add("c=1"), add("c=1"), remove("a")]);
+        assert_eq!(revised(&[remove("x")], &remove("x")), [remove("x")]);
+        assert_eq!(revised(&[remove("x")], &add("x")), [add("x")]);
+    }
+
+    #[test]
+    fn what_was_written_is_told_from_what_was_done_by_hand() {
+        let written = "root=x rw thinroot.layer=node-1-0+1 quiet a";
+        let changed = |now: &str| by_hand("root=x", &layer(), written, now);
+        assert_eq!(changed(written), Ok(vec![]));
+        let now = "root=x rw thinroot.layer=node-1-0+1 a b";
+        assert_eq!(changed(now), Ok(vec![AdminChange::Remove("quiet".into()), AdminChange::Add("b".into())]));
+        assert!(changed("root=y rw thinroot.layer=node-1-0+1 a").is_err());
     }
 
     #[test]

@@ -67,6 +67,13 @@ impl BootDir {
         Ok(Ensured::Done)
     }
 
+    /// The kernel command line in the first entry of a layer; none where it has none.
+    pub fn command_line(&self, layer: &LayerName) -> Result<Option<String>> {
+        let listed = self.list_entries()?;
+        let mut of_layer = listed.iter().filter_map(Listed::ours).filter(|file| file.name.layer() == layer);
+        Ok(of_layer.next().map(|file| file.entry.options()))
+    }
+
     /// Removes every entry of a layer, also half-written ones. Refused while the layer is the default or armed, or while
     /// that cannot be told.
     pub fn remove_entry(&self, layer: &LayerName) -> Result<Ensured> {

@@ -1,24 +1,20 @@
 //! Steps on the boot directory, among them the commit point.
 
-use std::io::Read;
 use std::path::Path;
 
-use thinroot_core::boot::{KernelVersion, NewEntry, Selection, options};
+use thinroot_core::boot::{KernelVersion, NewEntry, Selection};
 use thinroot_core::image::{Kernel, find_kernels};
 use thinroot_core::manifest::Manifest;
 use thinroot_core::name::LayerName;
-use thinroot_core::path::TreePath;
+use thinroot_core::plan::Step;
 
 use super::Execution;
 use crate::boot::KernelFile;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
+use crate::host::image_arguments;
+use crate::records::Written;
 use crate::store::{Access, Ensured};
 use crate::tree::confined;
-
-/// Where an image states kernel arguments, first one that is there; the names are kernel-install's.
-const COMMAND_LINE_FILES: [&str; 2] = ["etc/kernel/cmdline", "usr/lib/kernel/cmdline"];
-/// Longest file of kernel arguments that is read; the kernel takes 2,047 bytes.
-const MAX_COMMAND_LINE_FILE: u64 = 64 << 10;
 
 impl Execution<'_> {
     pub(super) fn write_entry(&mut self, layer: &LayerName, version: &str) -> Result<String> {
@@ -32,8 +28,8 @@ impl Execution<'_> {
         let installed = self.install(mounted.path(), &manifest, &kernel)?;
         let image_args = image_arguments(mounted.path())?;
         mounted.finish()?;
-        let root = host.store.kernel_root(&layer.volume())?;
-        let line = options(&root, layer, &image_args, &[]).map_err(|e| bad(e.to_string()))?;
+        let (line, carried, finding) = host.new_command_line(layer, self.state_of(layer).as_ref(), &image_args)?;
+        self.findings.extend(finding);
         if !line.replaced.is_empty() {
             self.findings
                 .push(format!("kernel arguments of the image that thinroot sets itself: {}", line.replaced.join(" ")));
@@ -49,10 +45,28 @@ impl Execution<'_> {
             machine_id: None,
             linux: linux.name(),
             initrd: initrd.iter().map(KernelFile::name).collect(),
-            options: line.text,
+            options: line.text.clone(),
         };
+        host.records.put_written(layer, &Written { line: line.text, carried })?;
         host.boot.write_entry(&entry.build().map_err(|e| bad(e.to_string()))?)?;
         Ok(String::new())
+    }
+
+    /// The layer that a new one of this plan has its state from; none where it is as the image was published.
+    fn state_of(&self, wanted: &LayerName) -> Option<LayerName> {
+        let steps = &self.plan().steps;
+        let merged = steps.iter().find_map(|step| {
+            let Step::MergeState { from, layer, .. } = step else { return None };
+            (layer == wanted).then(|| from.clone())
+        });
+        let copied = || {
+            let origin = steps.iter().find_map(|step| {
+                let Step::CreateLayer { layer, origin } = step else { return None };
+                (layer == wanted).then_some(origin)
+            });
+            origin.and_then(|origin| origin.as_str().parse().ok())
+        };
+        merged.or_else(copied)
     }
 
     /// Copies kernel and initrd out of the mounted layer; each must still be what the image brought.
@@ -117,11 +131,13 @@ impl Execution<'_> {
         if forgotten != selection {
             self.host.boot.set_selection(&forgotten)?;
         }
-        self.host.boot.remove_entry(layer).map(|_| String::new())
+        self.host.boot.remove_entry(layer)?;
+        self.host.records.forget_written(layer).map(|()| String::new())
     }
 
     pub(super) fn undo_entry(&mut self, layer: &LayerName) -> Result<()> {
         self.host.boot.remove_entry(layer)?;
+        self.host.records.forget_written(layer)?;
         self.host.boot.sweep().map(|_| ())
     }
 
@@ -139,17 +155,4 @@ fn armed(selection: &Selection, layer: &LayerName, tries: u8) -> Result<Selectio
     let free = if selection.armed().is_some() { selection.disarm() } else { Ok(selection.clone()) };
     let wish = free.and_then(|free| free.arm(layer, tries));
     wish.map_err(|e| Error::failed(format!("arm {layer}"), e))
-}
-
-/// The image's own kernel arguments, from the layer: an admin's edit of the file counts.
-fn image_arguments(root: &Path) -> Result<String> {
-    for name in COMMAND_LINE_FILES {
-        let path = TreePath::parse(name.as_bytes()).expect("a constant path");
-        let Some(file) = confined::open_file_if_there(root, &path)? else { continue };
-        let mut text = String::new();
-        file.take(MAX_COMMAND_LINE_FILE).read_to_string(&mut text).at("read", name)?;
-        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        return Ok(lines.collect::<Vec<_>>().join(" ").trim().to_string());
-    }
-    Ok(String::new())
 }
