@@ -28,6 +28,9 @@ _thinroot() {
             thinroot,check)
                 cmd="thinroot__subcmd__check"
                 ;;
+            thinroot,health)
+                cmd="thinroot__subcmd__health"
+                ;;
             thinroot,image)
                 cmd="thinroot__subcmd__image"
                 ;;
@@ -69,6 +72,12 @@ _thinroot() {
                 ;;
             thinroot__subcmd__base,verify)
                 cmd="thinroot__subcmd__base__subcmd__verify"
+                ;;
+            thinroot__subcmd__health,check)
+                cmd="thinroot__subcmd__health__subcmd__check"
+                ;;
+            thinroot__subcmd__health,list)
+                cmd="thinroot__subcmd__health__subcmd__list"
                 ;;
             thinroot__subcmd__image,inspect)
                 cmd="thinroot__subcmd__image__subcmd__inspect"
@@ -152,7 +161,7 @@ _thinroot() {
 
     case "${cmd}" in
         thinroot)
-            opts="-q -h -V --store --boot-dir --json --quiet --help --version status init base layer update rollback resume abandon prune check bless image kargs state"
+            opts="-q -h -V --store --boot-dir --json --quiet --help --version status init base layer update rollback resume abandon prune check bless health image kargs state"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,6 +351,76 @@ _thinroot() {
         thinroot__subcmd__check)
             opts="-q -h --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__health)
+            opts="-q -h --store --boot-dir --json --quiet --help list check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__health__subcmd__check)
+            opts="-q -h --limit --fall-back --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__health__subcmd__list)
+            opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

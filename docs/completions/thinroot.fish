@@ -24,7 +24,7 @@ function __fish_thinroot_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c thinroot -n "__fish_thinroot_needs_command" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_needs_command" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_needs_command" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_needs_command" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_needs_command" -s q -l quiet -d 'Tell no story: print the answer and errors only'
@@ -41,20 +41,21 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "abandon" -d 'Undo
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "prune" -d 'Remove layers and bases that no rule keeps'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "check" -d 'Check that this host is as it must be'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "bless" -d 'Declare a booted layer good'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "health" -d 'Health checks of the running host'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "image" -d 'Images: what a publisher releases'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "kargs" -d 'Kernel arguments that survive updates'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "state" -d 'State: how a layer differs from its base, and what updates made of it'
-complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
@@ -63,7 +64,7 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_s
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -f -a "add" -d 'Keep an image as a base'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -f -a "verify" -d 'Read bases again and compare them with what was recorded'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -f -a "remove" -d 'Remove a base that no layer needs'
-complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Tell no story: print the answer and errors only'
@@ -72,22 +73,22 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l size -d 'Size of the new base, such as 8G [default: what the content needs and room to grow]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l fs -d 'File system of the new base [default: that of the base it is written over, else ext4]' -r -f -a "ext4\t''
 xfs\t''"
-complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -s q -l quiet -d 'Tell no story: print the answer and errors only'
@@ -98,33 +99,33 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "mount" -d 'Mount a layer at a directory and leave it mounted'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "shell" -d 'Run a command, or a shell, with a layer as its root'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "pin" -d 'Keep a base or layer whatever the rules say'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l read-only -d 'Mount it so that nothing can be written'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from mount" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l remove -d 'Take the pin away'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
@@ -135,7 +136,7 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l from -d 'Th
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l size -d 'Size of the new base, such as 8G [default: what the content needs, and no less than now]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l fs -d 'File system of the new base [default: that of the base it is written over, else ext4]' -r -f -a "ext4\t''
 xfs\t''"
-complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l check -d 'Only say whether there is something to do: exit code 10 if so'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l plan -d 'Show everything that would happen, and do nothing'
@@ -146,53 +147,72 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s q -l quiet 
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l to -d 'The layer to boot [default: the one to go back to]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l from -d 'Whose changes to take along [default: the booted layer, else the armed one, else the default]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l carry-state -d 'Take along what was changed since, in a copy of the layer to go back to'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l plan -d 'Show everything that would happen, and do nothing'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand abandon" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l keep -d 'How many of the newest layers of each image name stay anyway' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l plan -d 'Show what would be removed, and remove nothing'
 complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand check" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand check" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand check" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand check" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand check" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand bless" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and not __fish_seen_subcommand_from list check" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and not __fish_seen_subcommand_from list check" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and not __fish_seen_subcommand_from list check" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and not __fish_seen_subcommand_from list check" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and not __fish_seen_subcommand_from list check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and not __fish_seen_subcommand_from list check" -f -a "list" -d 'List the checks'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and not __fish_seen_subcommand_from list check" -f -a "check" -d 'Run the checks'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from list" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from list" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -l limit -d 'How long each may take' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -l fall-back -d 'Give up a layer that fails a required check, and restart'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -f -a "inspect" -d 'Read an image and say what it is'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l as -d 'Who the image is, whatever it says itself' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -s q -l quiet -d 'Tell no story: print the answer and errors only'
@@ -201,27 +221,27 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -f -a "add" -d 'Add arguments to every next layer, in this order'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -f -a "remove" -d 'Remove arguments from every next layer'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -f -a "reset" -d 'Forget what was asked for'
-complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -s q -l quiet -d 'Tell no story: print the answer and errors only'
@@ -239,7 +259,7 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -f -a "unpin" -d 'Let images change pinned paths again'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and not __fish_seen_subcommand_from diff plan explain conflicts resolve undo catch-up show policy pin unpin pins" -f -a "pins" -d 'List what is pinned'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l layer -d 'The layer [default: the booted one, else the default]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -s u -l unified -d 'Also show how the texts differ'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
@@ -247,27 +267,27 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l as -d 'Who the image is, whatever it says itself' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l from -d 'The layer whose state is carried [default: the booted one, else the default]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l all -d 'Show every decision, also those where the image\'s version comes in without a loss'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l layer -d 'The layer [default: the booted one, else the default]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l layer -d 'The layer [default: the newest that an update made]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from conflicts" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l merged -d 'The content of this file; owner, mode and attributes stay' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l layer -d 'The layer [default: the newest that an update made]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l mine -d 'What this host had before the update'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -l theirs -d 'What the image ships'
@@ -278,7 +298,7 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from resolve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l layer -d 'The layer [default: the newest that an update made]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l all -d 'Everything that the update carried, and what was resolved since'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -l force -d 'Also where a path was changed in the layer since; what it is now is kept'
@@ -288,37 +308,37 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from undo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -l layer -d 'The staged layer [default: the armed one that was not tried yet]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -l limit -d 'Give up where looking takes longer than so many seconds; nothing is touched then' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from catch-up" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l path -d 'Only this path and what lies beneath it; may be given more than once' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l kept -d 'Print the kept content with this SHA-256 to stdout, and nothing else' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l all -d 'Show every decision, also those where the image\'s version came in without a loss'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -s h -l help -d 'Print help'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -f -a "test" -d 'Say which rule decides over paths, who made it, and what it means'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from policy" -f -a "show" -d 'List the rules that hold, by who made them'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pin" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pin" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from unpin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from unpin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from unpin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from unpin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from unpin" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from unpin" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pins" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pins" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pins" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pins" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand state; and __fish_seen_subcommand_from pins" -s q -l quiet -d 'Tell no story: print the answer and errors only'

@@ -67,11 +67,12 @@ pub fn pack(kind: Kind, program: &Path, facts: &Facts, work: &Path, out: &Path) 
 }
 
 /// Documentation for users, from the root of the repository.
-const DOCS: [&str; 7] = [
+const DOCS: [&str; 8] = [
     "README.md",
     "CHANGELOG.md",
     "docs/exit-codes.md",
     "docs/glossary.md",
+    "docs/health.md",
     "docs/json.md",
     "docs/migrations.md",
     "docs/policy.md",
@@ -111,6 +112,12 @@ fn lay_out(kind: Kind, program: &Path, tree: &Path) -> Result<()> {
     for example in listed(&root.join("docs/examples/migrations"))? {
         let to = format!("usr/share/doc/thinroot/examples/migrations/{}", file_name(&example));
         put(&example, &to, 0o644)?;
+    }
+    for need in ["required", "wanted"] {
+        for example in listed(&root.join("docs/examples/health").join(need))? {
+            let to = format!("usr/share/doc/thinroot/examples/health/{need}/{}", file_name(&example));
+            put(&example, &to, 0o755)?;
+        }
     }
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
         put(&root.join(licence), &format!("{licences}/{licence}"), 0o644)?;

@@ -11,6 +11,7 @@ use xtask::dist::{Facts, Kind, pack};
 
 const UNIT: &str = "usr/lib/systemd/system/thinroot-catch-up.service";
 const WANTED: &str = "etc/systemd/system/multi-user.target.wants/thinroot-catch-up.service";
+const CHECKED: &str = "etc/systemd/system/boot-complete.target.requires/thinroot-health.service";
 
 /// A directory that goes with its test.
 struct Scratch(PathBuf);
@@ -74,6 +75,9 @@ fn a_debian_package_comes_and_goes() {
     assert!(root.join("usr/bin/thinroot").is_file() && root.join(UNIT).is_file());
     assert!(root.join("usr/share/man/man8/thinroot-update.8.gz").is_file());
     assert!(fs::symlink_metadata(root.join(WANTED)).is_ok(), "the unit is not enabled");
+    assert!(fs::symlink_metadata(root.join(CHECKED)).is_ok(), "the health checks are not enabled");
+    let example = root.join("usr/share/doc/thinroot/examples/health/required/10-services");
+    assert_eq!(fs::metadata(example).unwrap().permissions().mode() & 0o777, 0o755);
     // What the admin chose outlives an upgrade.
     assert!(helper(&root, "disable") && fs::symlink_metadata(root.join(WANTED)).is_err());
     dpkg(&root, &["--install", new.to_str().unwrap()]);
@@ -88,7 +92,7 @@ fn a_debian_package_comes_and_goes() {
     assert!(!root.join("usr/bin/thinroot").exists() && !root.join(UNIT).exists());
     dpkg(&root, &["--purge", "thinroot"]);
     assert!(root.join("etc/thinroot/state.d/mine.policy").is_file());
-    let left = good(Command::new("find").arg(&root).args(["-name", "*thinroot-catch-up*"]));
+    let left = good(Command::new("find").arg(&root).args(["-name", "thinroot-*.service*"]));
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
 
@@ -120,9 +124,10 @@ fn an_rpm_package_comes_and_goes() {
     };
     let (old, new) = (scratch.packed(Kind::Rpm, "1.0~git1"), scratch.packed(Kind::Rpm, "1.0"));
     let unit = "thinroot-catch-up.service";
+    let all = format!("{unit} thinroot-health.service thinroot-bless.service");
     let start = [format!("--quiet is-enabled {unit}"), format!("start {unit}")];
     let asked = rpm(&["--install", old.to_str().unwrap()]);
-    let wanted = [vec![format!("--no-reload preset {unit}"), "daemon-reload".into()], start.to_vec()].concat();
+    let wanted = [vec![format!("--no-reload preset {all}"), "daemon-reload".into()], start.to_vec()].concat();
     assert_eq!(asked, wanted);
     assert!(root.join("usr/bin/thinroot").is_file() && root.join(UNIT).is_file());
     assert!(root.join("usr/lib/systemd/system-preset/80-thinroot.preset").is_file());
@@ -131,7 +136,7 @@ fn an_rpm_package_comes_and_goes() {
     let asked = rpm(&["--upgrade", new.to_str().unwrap()]);
     assert_eq!(asked, [vec!["daemon-reload".into()], start.to_vec(), vec!["daemon-reload".into()]].concat());
     let asked = rpm(&["--erase", "thinroot"]);
-    assert_eq!(asked, [format!("--no-reload disable {unit}"), "daemon-reload".into()]);
+    assert_eq!(asked, [format!("--no-reload disable {all}"), "daemon-reload".into()]);
     assert!(!root.join("usr/bin/thinroot").exists() && !root.join(UNIT).exists());
 }
 

@@ -9,7 +9,7 @@ use thinroot_core::name::ImageId;
 use thinroot_engine::host::StoreRef;
 
 use crate::verbs::{
-    abandon, base, bless, check, image, init, kargs, layer, prune, resume, rollback, state, status, update,
+    abandon, base, bless, check, health, image, init, kargs, layer, prune, resume, rollback, state, status, update,
 };
 
 /// Image-based updates for Linux hosts whose root file system stays a normal, writable file system.
@@ -37,7 +37,7 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool
+    /// The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]
     #[arg(long, global = true, value_name = "STORE", env = "THINROOT_STORE", hide_env_values = true)]
     pub store: Option<StoreRef>,
     /// The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]
@@ -77,6 +77,7 @@ pub enum Verb {
     Prune(prune::Args),
     Check(check::Args),
     Bless(bless::Args),
+    Health(health::Args),
     Image(image::Args),
     Kargs(kargs::Args),
     State(state::Args),

@@ -63,7 +63,7 @@ const PROGRAM: Guide = Guide {
 
 /// Every guide, the program's first.
 pub fn guides() -> Vec<Guide> {
-    let verbs: [&[Guide]; 14] = [
+    let verbs: [&[Guide]; 15] = [
         verbs::status::GUIDES,
         verbs::init::GUIDES,
         verbs::base::GUIDES,
@@ -75,6 +75,7 @@ pub fn guides() -> Vec<Guide> {
         verbs::prune::GUIDES,
         verbs::check::GUIDES,
         verbs::bless::GUIDES,
+        verbs::health::GUIDES,
         verbs::image::GUIDES,
         verbs::kargs::GUIDES,
         verbs::state::GUIDES,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thinroot_core::image::Arch;
 use thinroot_core::name::ImageId;
 use thinroot_engine::error::{Error, ErrorKind, IoContext, Result};
-use thinroot_engine::host::{Change, Host, Place};
+use thinroot_engine::host::{Change, Host, Place, StoreRef};
 use thinroot_engine::mounts;
 use thinroot_engine::progress::{Event, Reporter};
 use thinroot_engine::source::{Image, ImageRef, OpenOptions};
@@ -34,8 +34,9 @@ pub struct Session {
 impl Session {
     /// Where the store is.
     pub fn place(&self) -> Result<Place> {
-        let Some(store) = self.global.store.clone() else {
-            let why = "no store is named";
+        let named = self.global.store.clone();
+        let Some(store) = named.map_or_else(StoreRef::of_booted, |store| Ok(Some(store)))? else {
+            let why = "no store is named, and no layer of a thin pool is running";
             return Err(Error::new(ErrorKind::Usage, "find the store", why)
                 .mend("give --store dir:PATH or --store lvm:VG/POOL, or set THINROOT_STORE"));
         };

@@ -4,6 +4,7 @@ pub mod abandon;
 pub mod base;
 pub mod bless;
 pub mod check;
+pub mod health;
 pub mod image;
 pub mod init;
 pub mod kargs;
@@ -35,6 +36,7 @@ pub fn run(session: &Session, verb: &Verb) -> Result<Answer> {
         Verb::Prune(args) => prune::run(session, args),
         Verb::Check(args) => check::run(session, args),
         Verb::Bless(args) => bless::run(session, args),
+        Verb::Health(args) => health::run(session, args),
         Verb::Image(args) => image::run(session, args),
         Verb::Kargs(args) => kargs::run(session, args),
         Verb::State(args) => state::run(session, args),

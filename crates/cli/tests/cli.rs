@@ -254,7 +254,7 @@ fn command_lines_that_make_no_sense() {
     assert_eq!(bench.run("init").code, 0);
     assert_eq!(bench.run("update zip:x").code, 2);
     let lost = Run::of(bench.command(&["status"]).env_remove("THINROOT_STORE").output());
-    let said = "thinroot: find the store: no store is named\n  -> give --store dir:PATH or --store lvm:VG/POOL, or set THINROOT_STORE\n";
+    let said = "thinroot: find the store: no store is named, and no layer of a thin pool is running\n  -> give --store dir:PATH or --store lvm:VG/POOL, or set THINROOT_STORE\n";
     assert_eq!((lost.code, lost.stderr.as_str()), (2, said));
     let (code, error) = bench.json("rollback --to nonsense");
     assert_eq!((code, error["kind"].as_str()), (2, Some("usage")));

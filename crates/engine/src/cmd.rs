@@ -6,10 +6,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How much of a failing program's stderr an error keeps. More would drown the message.
 const STDERR_TAIL_BYTES: usize = 1024;
@@ -26,6 +28,10 @@ pub struct Cmd {
     good: Vec<i32>,
     /// Whether it gets nothing of our environment.
     bare: bool,
+    /// What it gets beyond that.
+    env: Vec<(OsString, OsString)>,
+    /// Whether what it starts ends with it.
+    group: bool,
 }
 
 /// How a program ended whose failure is an answer.
@@ -78,7 +84,15 @@ impl std::error::Error for CmdError {}
 impl Cmd {
     /// A program found on the system's standard path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Cmd { program: program.as_ref().into(), args: Vec::new(), limit: DEFAULT_LIMIT, good: vec![0], bare: false }
+        Cmd {
+            program: program.as_ref().into(),
+            args: Vec::new(),
+            limit: DEFAULT_LIMIT,
+            good: vec![0],
+            bare: false,
+            env: Vec::new(),
+            group: false,
+        }
     }
 
     /// Adds an argument.
@@ -116,6 +130,25 @@ impl Cmd {
         self
     }
 
+    /// Gives it a variable.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().into(), value.as_ref().into()));
+        self
+    }
+
+    /// Whatever it starts is killed when it has ended or its time is over.
+    #[must_use]
+    pub fn with_its_children(mut self) -> Self {
+        self.group = true;
+        self
+    }
+
+    /// Runs a program whose failure is an answer; of what it says the last `keep_bytes` are kept.
+    pub fn answer(&self, keep_bytes: usize) -> Result<Ran, CmdError> {
+        Ok(self.ended(self.start(Stdio::null())?, keep_bytes))
+    }
+
     /// Runs it and returns what it wrote to stdout.
     pub fn run(&self) -> Result<String, CmdError> {
         self.output().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -144,12 +177,16 @@ impl Cmd {
         if self.bare {
             command.env_clear();
         }
+        if self.group {
+            command.process_group(0);
+        }
         let started = command
             .args(&self.args)
             .env("LC_ALL", "C")
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             // LVM complains on stderr about descriptors it did not open; ours are close-on-exec, a parent's may not be.
             .env("LVM_SUPPRESS_FD_WARNINGS", "1")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -162,7 +199,12 @@ impl Cmd {
     /// `keep_bytes` are kept, however much there is.
     pub(crate) fn ended(&self, mut child: Child, keep_bytes: usize) -> Ran {
         let (stdout, stderr) = drained(&mut child, keep_bytes);
+        let group = Pid::from_child(&child);
         let status = self.wait(&mut child);
+        if self.group {
+            // Nobody may be left in it, which is as well.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let said = [joined(stdout), joined(stderr)].concat();
         let said = String::from_utf8_lossy(&said[said.len().saturating_sub(keep_bytes)..]).trim().to_string();
         match status {

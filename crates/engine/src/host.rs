@@ -101,6 +101,11 @@ impl Host {
         &self.records
     }
 
+    /// The layer it runs; none where the store is not this host's.
+    pub fn booted(&self) -> Option<&LayerName> {
+        self.booted.as_ref()
+    }
+
     /// Takes the lock, heals, sweeps. Whatever was healed or swept is said in words.
     pub fn change(&self) -> Result<Change<'_>> {
         Change::begin(self)

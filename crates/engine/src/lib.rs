@@ -11,6 +11,7 @@ pub mod durable;
 pub mod error;
 pub mod execute;
 pub mod fault;
+pub mod health;
 pub mod host;
 pub mod lock;
 pub mod mounts;

@@ -10,6 +10,7 @@ use thinroot_core::inventory::{FsKind, Phase, Role, Volume};
 use thinroot_core::name::VolumeName;
 use thinroot_engine::cmd::Cmd;
 use thinroot_engine::error::ErrorKind;
+use thinroot_engine::host::StoreRef;
 use thinroot_engine::store::lvm_thin::{LvmThinStore, PoolSize};
 use thinroot_engine::store::{Access, Ensured, NewVolume, Store};
 use thinroot_testkit::conformance::{self, Bed};
@@ -111,6 +112,9 @@ fn commits_are_single() {
     assert_eq!(field("lv_attr", "vg0/node-1-0"), "Vri---t--k");
     assert_eq!(field("lv_tags", "vg0/node-1-0"), "thinroot:base,thinroot:fs=ext4,thinroot:image=0123456789abcdef");
     assert_eq!(field("lv_tags", "vg0/node-1-0+1"), "thinroot:fs=ext4,thinroot:layer");
+    // What a booted layer says of itself leads back to its store.
+    let line = format!("quiet {} rw thinroot.layer=node-1-0+1", store.kernel_root(&layer).unwrap());
+    assert_eq!(StoreRef::of_command_line(&line).unwrap(), Some("lvm:vg0/pool".parse().unwrap()));
 }
 
 fn never_untagged() {

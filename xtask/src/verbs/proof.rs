@@ -28,7 +28,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     if let Some(error) = super::demo::enter_once("proof", args) {
         return Err(error);
     }
-    packages::ensure(&[packages::IMAGES, packages::VM])?;
+    packages::ensure(&[packages::IMAGES, packages::VM, packages::DIST])?;
     let cache = Cache::open()?;
     let images = image::ensure(&cache, &super::images::today()?, Weekly::No)?;
     let mut stage = Stage::set(&cache)?;
@@ -51,7 +51,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
 
     stage.section("In the running machine");
     let armed = stage.armed()?;
-    shutdown::prepare(&stage, &armed, stage.program())?;
+    shutdown::prepare(&stage, &armed)?;
     let mut vm = stage.boot(&armed)?;
     vm.login("root", "root", BOOT)?;
     vm.must("systemctl is-system-running --wait || systemctl --failed --no-legend")?;
@@ -70,6 +70,25 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         let (_, said) = vm.run(&format!("systemctl is-active {service}"))?;
         stage.say(format!("service {service}: {}", said.trim()));
         missing.extend((said.trim() != "active").then_some(service));
+    }
+    stage.section("Health checks");
+    for unit in shutdown::UNITS {
+        let (_, said) = vm.run(&format!("systemctl is-active {unit}"))?;
+        stage.say(format!("{unit}: {}", said.trim()));
+        missing.extend((said.trim() != "active").then_some(unit));
+    }
+    vm.must(
+        "mkdir -p /etc/thinroot/health.d; cp -r /usr/share/doc/thinroot/examples/health/. /etc/thinroot/health.d/",
+    )?;
+    // The machine has no network.
+    vm.must("rm /etc/thinroot/health.d/required/20-network; echo nginx >/etc/thinroot/health-services")?;
+    let check = "THINROOT_STORE=dir:/srv/store thinroot -q health check";
+    for (what, before, code) in [("as it is", "true", 0), ("without nginx", "systemctl stop nginx", 1)] {
+        vm.must(before)?;
+        let (ended, said) = vm.run(check)?;
+        stage.say(format!("health check {what}: exit code {ended}"));
+        said.trim().lines().for_each(|line| stage.say(format!("  {line}")));
+        missing.extend((ended != code).then_some("what the health checks say"));
     }
     stage.section("A change after staging, and a shutdown");
     stage.say("In the machine an update is staged in a store of its own, then the old layer is changed once more.");

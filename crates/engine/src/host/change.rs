@@ -171,6 +171,21 @@ impl<'a> Change<'a> {
         Ok(layer)
     }
 
+    /// Records that the booted layer did not prove itself, and ends its arming: the default boots next. False where it is
+    /// the default itself, and there is nothing to fall back to.
+    pub fn give_up(&self, why: &str) -> Result<bool> {
+        let selection = self.host.boot.read_selection()?.unwrap_or_default();
+        let Some(layer) = self.host.booted.as_ref().filter(|layer| selection.default_layer() != Some(layer)) else {
+            return Ok(false);
+        };
+        let base = layer.base().volume();
+        let inventory = self.host.inventory()?;
+        let digest = inventory.volumes.iter().find(|volume| volume.name == base).and_then(|v| v.image_digest.clone());
+        let failed = selection.fail(layer, digest.as_deref(), why);
+        self.host.boot.set_selection(&failed.map_err(|e| Error::refused(format!("give up {layer}"), e))?)?;
+        Ok(true)
+    }
+
     /// Counts one start of the machine as a boot loader does, and says what it boots. For machines whose loader is
     /// not under our control: image files started by a hypervisor.
     pub fn count_start(&self) -> Result<LayerName> {

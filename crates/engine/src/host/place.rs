@@ -10,6 +10,7 @@ use thinroot_core::name::LayerName;
 
 use super::{Host, Parts};
 use crate::boot::BootDir;
+use crate::cmd::Cmd;
 use crate::durable;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::records::Records;
@@ -48,6 +49,25 @@ impl FromStr for StoreRef {
             }
             Some(_) | None => Err(bad()),
         }
+    }
+}
+
+impl StoreRef {
+    /// The store that the running layer is in; none where no layer runs, or not from a thin pool.
+    pub fn of_booted() -> Result<Option<StoreRef>> {
+        StoreRef::of_command_line(&kernel_command_line()?)
+    }
+
+    /// As [`StoreRef::of_booted`], by the words that every boot entry of ours has: the layer, and its logical volume.
+    pub fn of_command_line(line: &str) -> Result<Option<StoreRef>> {
+        let Some(layer) = layer_of(line)? else { return Ok(None) };
+        let volumes = line.split_whitespace().filter_map(|word| word.strip_prefix("rd.lvm.lv=")?.split_once('/'));
+        let Some((vg, lv)) = volumes.into_iter().find(|(_, lv)| *lv == layer.volume().as_str()) else {
+            return Ok(None);
+        };
+        let cmd = Cmd::new("lvs").args(["--noheadings", "-o", "pool_lv"]).arg(format!("{vg}/{lv}"));
+        let pool = cmd.run().map_err(|error| Error::failed("find the store of the running layer", error))?;
+        Ok(format!("lvm:{vg}/{}", pool.trim()).parse().ok())
     }
 }
 
@@ -148,8 +168,15 @@ fn lvm_lock(vg: &str, pool: &str) -> Result<PathBuf> {
 
 /// The layer this host runs, from the kernel command line. Written by us into every boot entry.
 fn booted_layer() -> Result<Option<LayerName>> {
+    layer_of(&kernel_command_line()?)
+}
+
+fn kernel_command_line() -> Result<String> {
     let path = Path::new("/proc/cmdline");
-    let line = fs::read_to_string(path).at("read", path)?;
+    fs::read_to_string(path).at("read", path)
+}
+
+fn layer_of(line: &str) -> Result<Option<LayerName>> {
     match line.split_whitespace().find_map(|word| word.strip_prefix("thinroot.layer=")) {
         None => Ok(None),
         Some(name) => name
@@ -162,6 +189,16 @@ fn booted_layer() -> Result<Option<LayerName>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_layer_or_its_volume_no_store_is_found() {
+        let layer = "thinroot.layer=node-1-0+1";
+        for line in ["quiet rd.lvm.lv=vg0/root", "root=/dev/vda thinroot.layer=node-1-0+1"] {
+            assert_eq!(StoreRef::of_command_line(line).unwrap(), None, "{line}");
+        }
+        assert_eq!(StoreRef::of_command_line(&format!("rd.lvm.lv=vg0/swap {layer}")).unwrap(), None);
+        assert!(StoreRef::of_command_line("thinroot.layer=x").is_err());
+    }
 
     #[test]
     fn store_references_parse_and_print() {

@@ -6,33 +6,43 @@ use std::process::Command;
 
 use crate::stage::Stage;
 use crate::vm::Vm;
-use crate::{Context, Result, workspace};
+use crate::{Context, Result, dist};
 
-/// In the machine: two images, a store, a staged update, and a change after it.
+/// Before the machine is started: two images, and a store with a layer of the first.
+const MAKE_A_STORE: &str = "\
+image() { d=/srv/i$1; mkdir -p $d/boot $d/root $d/proc $d/sys $d/dev $d/run $d/tmp $d/etc $d/usr/bin $d/usr/lib/modules/6.1
+printf 'IMAGE_ID=node\\nIMAGE_VERSION=%s-0\\n' $1 >$d/etc/os-release; echo root:x:0:0::/root:/bin/sh >$d/etc/passwd
+echo root:x:0: >$d/etc/group; cp /bin/true $d/usr/bin/program; echo kernel >$d/boot/vmlinuz-6.1
+echo initrd >$d/boot/initrd.img-6.1; echo module >$d/usr/lib/modules/6.1/m.ko; }
+set -e; image 1; image 2; export THINROOT_STORE=dir:/srv/store; thinroot -q init
+thinroot -q base add dir:/srv/i1 --size 200M; thinroot -q layer fork node-1-0";
+/// In the machine: a staged update, and a change after it.
 const STAGE_AN_UPDATE: &[&str] = &[
-    "image() { d=/srv/i$1; mkdir -p $d/boot $d/root $d/proc $d/sys $d/dev $d/run $d/tmp $d/etc $d/usr/bin $d/usr/lib/modules/6.1; \
-     printf 'IMAGE_ID=node\\nIMAGE_VERSION=%s-0\\n' $1 >$d/etc/os-release; echo root:x:0:0::/root:/bin/sh >$d/etc/passwd; \
-     echo root:x:0: >$d/etc/group; cp /bin/true $d/usr/bin/program; echo kernel >$d/boot/vmlinuz-6.1; \
-     echo initrd >$d/boot/initrd.img-6.1; echo module >$d/usr/lib/modules/6.1/m.ko; }; image 1; image 2",
-    "export THINROOT_STORE=dir:/srv/store; thinroot -q init && thinroot -q base add dir:/srv/i1 --size 200M",
-    "thinroot -q layer fork node-1-0 && thinroot -q update dir:/srv/i2 --size 200M",
+    "export THINROOT_STORE=dir:/srv/store; thinroot -q update dir:/srv/i2 --size 200M",
     "mkdir /srv/m; thinroot -q layer mount node-1-0+1 /srv/m && echo late >/srv/m/etc/late && umount /srv/m",
     "systemctl is-active thinroot-catch-up.service",
 ];
+/// Our units, which the package enables.
+pub const UNITS: [&str; 3] = ["thinroot-catch-up", "thinroot-health", "thinroot-bless"];
+/// A machine that is started from one disk file has no thin pool that its layer would name.
 const STORE: &str = "[Service]\nEnvironment=THINROOT_STORE=dir:/srv/store\n";
 
-/// Puts the program and its service into a layer that is not booted yet.
-pub fn prepare(stage: &Stage, layer: &str, program: &Path) -> Result<()> {
-    let unit = "thinroot-catch-up.service";
+/// Installs our Debian package in a layer that is not booted yet; it enables the units itself.
+pub fn prepare(stage: &Stage, layer: &str) -> Result<()> {
+    let work = stage.work().join("dist");
+    std::fs::create_dir_all(&work).context(format!("create {}", work.display()))?;
+    let package = dist::pack(dist::Kind::Deb, stage.program(), &dist::Facts::of_repository()?, &work, &work)?;
     let root = mounted(stage, layer, &[])?;
-    let into = |path: &str| root.join(path);
-    copy(program, &into("usr/bin/thinroot"))?;
-    copy(&workspace::root().join("units").join(unit), &into("etc/systemd/system").join(unit))?;
-    let drop_in = into("etc/systemd/system").join(format!("{unit}.d"));
-    std::fs::create_dir_all(&drop_in).context(format!("create {}", drop_in.display()))?;
-    std::fs::write(drop_in.join("store.conf"), STORE).context("write the drop-in")?;
+    copy(&package, &root.join("root/thinroot.deb"))?;
+    for unit in UNITS {
+        let drop_in = root.join(format!("etc/systemd/system/{unit}.service.d"));
+        std::fs::create_dir_all(&drop_in).context(format!("create {}", drop_in.display()))?;
+        std::fs::write(drop_in.join("store.conf"), STORE).context("write the drop-in")?;
+    }
     unmount(&root)?;
-    stage.ask(&["layer", "shell", layer, "--", "systemctl", "--quiet", "enable", unit]).map(drop)
+    stage.ask(&["layer", "shell", layer, "--", "dpkg", "--install", "/root/thinroot.deb"])?;
+    stage.ask(&["layer", "shell", layer, "--", "dpkg", "--verify", "thinroot"])?;
+    stage.ask(&["layer", "shell", layer, "--", "sh", "-c", MAKE_A_STORE]).map(drop)
 }
 
 /// Stages an update inside the machine and changes the old layer once more.
