@@ -113,7 +113,10 @@ fn lines_of(format: Format, text: &str) -> Option<Text<'_>> {
     }
 }
 
-/// Text in UTF-8 without a mark of byte order, which some readers take for a part of the first key, and without a zero byte.
+/// Text in UTF-8 without a mark of byte order, which some readers take for a part of the first key, without a zero byte, and
+/// without a carriage return inside a line, which some take for its end.
 fn text(raw: &[u8]) -> Option<&str> {
-    std::str::from_utf8(raw).ok().filter(|text| !text.starts_with('\u{feff}') && !text.contains('\0'))
+    let text = std::str::from_utf8(raw).ok()?;
+    let returns = text.matches('\r').count() == text.matches("\r\n").count();
+    (returns && !text.starts_with('\u{feff}') && !text.contains('\0')).then_some(text)
 }

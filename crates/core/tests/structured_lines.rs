@@ -220,6 +220,7 @@ fn ini_that_is_unclear() {
         "[a] key=1\n",
         "[a\n",
         "[a]\nk=1\\",
+        "[a]\nk=1\rl=1\n",
         "[a]\n=1\n",
         "\u{feff}[a]\nk=1\n",
     ] {

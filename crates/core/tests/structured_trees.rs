@@ -297,6 +297,7 @@ fn yaml_that_is_unclear() {
         "a:\n\tb: 1\n",
         "a: [1\n",
         "a: |\n  x",
+        "a: 1\rb: 2\nc: 3\n#: x\n",
         "[a]: 1\n",
         "--- # x\na: 1\n",
         "a: 1\n b: 2\n",
