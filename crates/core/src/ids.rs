@@ -224,9 +224,10 @@ mod tests {
         fn nothing_moves_and_nobody_shares(rounds in prop::collection::vec(prop::collection::btree_map(0u32..12, 0usize..12, 0..10), 1..5)) {
             let mut ledger = Ledger::default();
             let mut known: BTreeMap<String, u32> = BTreeMap::new();
-            for round in rounds {
-                let names: BTreeSet<usize> = round.values().copied().collect();
-                prop_assume!(names.len() == round.len());
+            for mut round in rounds {
+                // In one image each name has one number.
+                let mut names = BTreeSet::new();
+                round.retain(|_, name| names.insert(*name));
                 let users = round.iter().map(|(id, name)| (990 + id, format!("n{name}"))).collect();
                 let image = Accounts { users, groups: BTreeMap::new() };
                 let here = ledger.localise(&image).accounts(&image);
