@@ -188,6 +188,10 @@ fn toml_tables_in_other_shapes() {
     assert_eq!(of("", "[a]\nx = 1\n", "# c\n"), ("\n[a]\nx = 1\n# c\n".into(), vec![]));
     let (b, l, n) = ("a = nan\nb = 1\n", "a = nan\nb = 2\n", "a = nan\nb = 1\nc = '''\n# no comment\n'''\n");
     assert_eq!(of(b, l, n), ("a = nan\nb = 2\nc = '''\n# no comment\n'''\n".into(), vec![]));
+    // An array of tables says the same under headers and between braces, so this host changed nothing.
+    let (b, l) = ("[[p]]\nk = 1\n", "p = [ { k = 1 } ]\n");
+    assert_eq!(of(b, l, "q = 1\n"), ("q = 1\n".into(), vec![]));
+    assert_eq!(of(b, l, "[[p]]\nk = 2\n"), ("[[p]]\nk = 2\n".into(), vec![]));
 }
 
 #[test]
@@ -270,6 +274,13 @@ fn yaml_values_that_are_taken_whole() {
     let n = b.replace("- x", "- x\n- new").replace("two", "three");
     let wanted = l.replace("two", "three");
     assert_eq!(of(b, &l, &n), (wanted, vec!["a".into()]));
+    // Blank lines and quotes around keys are no change, comments are.
+    let (b, l) = ("a:\n  b: 1\nc: 1\n", "a:\n\n  'b': 1\nc: 1\n");
+    assert_eq!(of(b, l, "c: 2\n"), ("c: 2\n".into(), vec![]));
+    for l in ["a: # mine\n  b: 1\nc: 1\n", "a:\n  # mine\n  b: 1\nc: 1\n"] {
+        let told = vec!["a: removed by the image, changed here".to_owned()];
+        assert_eq!(of(b, l, "c: 2\n"), (format!("{}c: 2\n", l.replace("c: 1\n", "")), told), "{l}");
+    }
     // A key in quotes is the same key.
     assert_eq!(of("a: 1\nb: 1\n", "a: 1\nb: 2\n", "'a': 3\n'b': 1\n"), ("'a': 3\nb: 2\n".into(), vec![]));
     // The mark of the beginning stays on top, and line ends are the vendor's.

@@ -11,6 +11,13 @@ pub fn same(a: &Item, b: &Item) -> bool {
         (Item::ArrayOfTables(a), Item::ArrayOfTables(b)) => {
             a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same_tables(a, b))
         }
+        // Tables of an array stand under headers of their own, or between braces.
+        (Item::ArrayOfTables(tables), Item::Value(Value::Array(array)))
+        | (Item::Value(Value::Array(array)), Item::ArrayOfTables(tables)) => {
+            let mut pairs = tables.iter().zip(array);
+            tables.len() == array.len()
+                && pairs.all(|(table, value)| value.as_inline_table().is_some_and(|inline| same_tables(table, inline)))
+        }
         (Item::None | Item::Value(_) | Item::Table(_) | Item::ArrayOfTables(_), _) => false,
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use crate::structured::lines::{Is, Text};
+use crate::structured::lines::{Is, Line, Text};
 
 /// How deep mappings may lie in each other. A larger value risks the stack.
 const MAX_DEPTH: usize = 64;
@@ -240,18 +240,34 @@ fn mapping<'a>(lines: &Lines<'a>, range: Range<usize>, keys: Vec<Key>) -> Option
         let below = lines.all.get(key.line + 1..next)?;
         let length = below.iter().rposition(|line| !stands_between(line, indent)).map_or(0, |last| last + 1);
         let end = key.line + 1 + length;
-        let value = value(&first[key.end..], &below[..length])?;
+        let mut value = value(&first[key.end..], &below[..length])?;
+        if let Some(keys) = key.below {
+            let mapping = mapping(lines, key.line + 1..end, keys)?;
+            let comment = value.lines().next().and_then(|line| line.split_once('#'));
+            value = format!("{}\n{}", comment.map_or("", |(_, comment)| comment.trim()), mapping.said());
+            out.nested.insert(key.name.clone(), Nested { head: first, mapping });
+        }
         if key.indent != indent || out.text.last().keys.contains_key(&key.name) {
             return None;
         }
-        out.text.push(lines.joined(key.line..end), Is::Entry { key: key.name.clone(), value });
+        out.text.push(lines.joined(key.line..end), Is::Entry { key: key.name, value });
         between(&mut out.text, &below[length..], indent)?;
-        if let Some(keys) = key.below {
-            let mapping = mapping(lines, key.line + 1..end, keys)?;
-            out.nested.insert(key.name, Nested { head: first, mapping });
-        }
     }
     Some(out)
+}
+
+impl Mapping<'_> {
+    /// What it is compared by as a whole: keys, values and comments, whatever is blank or in quotes around keys.
+    fn said(&self) -> String {
+        let lines = self.text.sections.iter().flat_map(|section| &section.lines);
+        let word = |line: &Line| match &line.is {
+            Is::Blank => String::new(),
+            Is::Comment => format!("{}\n", line.text.trim()),
+            // With their lengths, so that no other mapping says the same, and nothing grows with each level.
+            Is::Entry { key, value } => format!("{} {key} {} {value}\n", key.len(), value.len()),
+        };
+        lines.map(word).collect()
+    }
 }
 
 /// Whether a line may stand between two keys, in no value: nothing in it, or a comment no deeper than they are.
