@@ -11,6 +11,7 @@ pub mod bls;
 pub mod cmdline;
 pub mod content;
 pub mod entry_name;
+pub mod loader;
 pub mod retention;
 pub mod selection;
 
@@ -18,5 +19,6 @@ pub use bls::{Entry, EntryFile, FoundEntry, NewEntry};
 pub use cmdline::{AdminChange, CommandLine, admin_changes, options};
 pub use content::{ContentName, ContentRole};
 pub use entry_name::{Counter, EntryName, KernelVersion};
+pub use loader::LoaderState;
 pub use retention::{Booted, KeepReason, Retention, Verdict, removable};
-pub use selection::{Armed, Failure, Selection, StartReason, Started};
+pub use selection::{Armed, Failure, MAX_TRIES, Selection, StartReason, Started};

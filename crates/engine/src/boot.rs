@@ -4,10 +4,11 @@
 //! BOOT/loader/entries/<layer>-<kernel>.conf     Boot Loader Specification, ours and others' side by side
 //! BOOT/loader/thinroot.sel                      our selection; writing it is the commit point of an update
 //! BOOT/thinroot/<32 digits of sha256>-vmlinuz   kernels and initrds, each content once
+//! BOOT/grub/thinroot.{cfg,env}, or BOOT/loader/entries/_thinroot-*.conf     what the loader reads (see `loader`)
 //! ```
 //!
-//! Separate from the rules in `thinroot_core::boot`, which decide, and from the loaders, which will be adapters below
-//! this module: each translates entries and selection into what its loader reads.
+//! Separate from the rules in `thinroot_core::boot`, which decide. The loaders are adapters below this module: each
+//! translates entries and selection into what its loader reads, and brings back what the loader counted.
 //!
 //! Must stay true at every instant, also across a power cut:
 //! - no entry of ours points at a file that is not completely there: kernels first, then the entry, then the selection;
@@ -22,6 +23,7 @@
 
 mod content;
 mod entries;
+mod loader;
 mod survey;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ use crate::fault;
 use crate::store::Ensured;
 
 pub use content::KernelFile;
+pub use loader::LoaderKind;
 pub use survey::{BootSpace, BootSurvey, OurEntry, SelectionFile, StoredKernel};
 
 const ENTRIES_DIR: &str = "loader/entries";
@@ -47,6 +50,7 @@ const TEXT_MODE: u32 = 0o644;
 #[derive(Debug, Clone)]
 pub struct BootDir {
     root: PathBuf,
+    loader: Option<loader::Loader>,
 }
 
 impl BootDir {
@@ -56,7 +60,7 @@ impl BootDir {
         if !meta.is_dir() {
             return Err(Error::refused(format!("open boot directory {}", path.display()), "it is no directory"));
         }
-        Ok(BootDir { root: path.into() })
+        Ok(BootDir { root: path.into(), loader: loader::Loader::detect(path) })
     }
 
     /// Where it is.
@@ -64,8 +68,15 @@ impl BootDir {
         &self.root
     }
 
-    /// The selection; none where none was ever written.
+    /// The selection, with the tries that the loader has counted since; none where none was ever written.
     pub fn read_selection(&self) -> Result<Option<Selection>> {
+        let Some(selection) = self.written_selection()? else { return Ok(None) };
+        // A loader whose files say nothing boots the default; whoever looks finds it among the findings.
+        let state = self.loader_state().ok().flatten().unwrap_or_default();
+        Ok(Some(state.armed.map_or(selection.clone(), |armed| selection.counted(&armed))))
+    }
+
+    fn written_selection(&self) -> Result<Option<Selection>> {
         let path = self.selection_path();
         let raw = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -79,11 +90,20 @@ impl BootDir {
         Selection::parse(&text).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
-    /// Writes the selection, atomically and durably, and reads it back: **the commit point of an update**. Refused where
-    /// it would newly boot a layer that has no entry with all its files.
+    /// Writes the selection, atomically and durably, and reads it back: **the commit point of an update**, together with
+    /// the one write by which the loader follows. Refused where it would newly boot a layer that has no entry with all
+    /// its files.
     pub fn set_selection(&self, selection: &Selection) -> Result<Ensured> {
+        let written = self.write_selection(selection)?;
+        match self.follow_selection(selection)? {
+            Ensured::Done => Ok(Ensured::Done),
+            Ensured::Already => Ok(written),
+        }
+    }
+
+    fn write_selection(&self, selection: &Selection) -> Result<Ensured> {
         // A damaged selection vouches for nothing, so everything is checked; replacing it is its mend.
-        let current = self.read_selection().ok().flatten();
+        let current = self.written_selection().ok().flatten();
         if current.as_ref() == Some(selection) {
             return Ok(Ensured::Already);
         }
@@ -95,7 +115,7 @@ impl BootDir {
         self.require_room_for_text("write the boot selection")?;
         self.ensure_directory("loader")?;
         durable::write(&path, selection.to_string().as_bytes(), TEXT_MODE)?;
-        match self.read_selection()? {
+        match self.written_selection()? {
             Some(read) if read == *selection => Ok(Ensured::Done),
             Some(_) | None => Err(Error::damaged(
                 format!("write the boot selection {}", path.display()),

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use thinroot_core::journal::Outcome;
 use thinroot_core::name::VolumeName;
+use thinroot_engine::boot::{BootDir, LoaderKind};
 use thinroot_engine::error::{ErrorKind, Result};
 use thinroot_engine::execute::Report;
 use thinroot_engine::fault;
@@ -33,6 +34,17 @@ struct Deed {
 }
 
 const UPDATE: Deed = Deed { prepare: |_| {}, act: |world| world.update(2).map(drop), changes: None };
+
+/// With a loader below the boot directory, which must follow.
+const UPDATE_GRUB: Deed = Deed { prepare: |world| world.take_over(LoaderKind::Grub), ..UPDATE };
+const UPDATE_SYSTEMD_BOOT: Deed = Deed { prepare: |world| world.take_over(LoaderKind::SystemdBoot), ..UPDATE };
+const PRUNE_GRUB: Deed = Deed {
+    prepare: |world| {
+        world.take_over(LoaderKind::Grub);
+        (PRUNE.prepare)(world);
+    },
+    ..PRUNE
+};
 
 const ROLLBACK: Deed = Deed {
     prepare: |world| {
@@ -138,6 +150,21 @@ fn an_update_survives_a_cut_at_every_point() {
 }
 
 #[test]
+fn an_update_with_grub_survives_a_cut_at_every_point_near_its_end() {
+    sweep_last(UPDATE_GRUB, 90, Abandoned::LeavesTheOld);
+}
+
+#[test]
+fn an_update_with_systemd_boot_survives_a_cut_at_every_point_near_its_end() {
+    sweep_last(UPDATE_SYSTEMD_BOOT, 90, Abandoned::LeavesTheOld);
+}
+
+#[test]
+fn a_prune_with_grub_survives_a_cut_at_every_point() {
+    sweep(PRUNE_GRUB, 1, Abandoned::LeavesEither);
+}
+
+#[test]
 fn a_rollback_survives_a_cut_at_every_point() {
     sweep(ROLLBACK, 1, Abandoned::LeavesEither);
 }
@@ -195,6 +222,16 @@ enum Abandoned {
 
 fn sweep(deed: Deed, step: usize, abandoned: Abandoned) {
     let total = points(deed);
+    sweep_over(deed, (0..total).step_by(step), total, abandoned);
+}
+
+/// Of a deed that differs only near its end from one that is cut at every point.
+fn sweep_last(deed: Deed, count: u64, abandoned: Abandoned) {
+    let total = points(deed);
+    sweep_over(deed, total.saturating_sub(count)..total, total, abandoned);
+}
+
+fn sweep_over(deed: Deed, cuts: impl Iterator<Item = u64>, total: u64, abandoned: Abandoned) {
     assert!(total > 10, "only {total} fault points: the suite would prove nothing");
     let before = {
         let world = World::new();
@@ -207,7 +244,7 @@ fn sweep(deed: Deed, step: usize, abandoned: Abandoned) {
         (deed.act)(&world).expect("an undisturbed run");
         State::of(&world)
     };
-    for n in (0..total).step_by(step) {
+    for n in cuts {
         let label = format!("cut at point {n} of {total}");
         let world = cut_at(deed, n);
         audit(&world, &label);
@@ -276,6 +313,12 @@ fn abandon(world: &World) -> Result<Option<Report>> {
 fn audit(world: &World, label: &str) {
     let examination = world.host().examine().unwrap_or_else(|error| panic!("{label}: {error}"));
     assert_eq!(examination.violations, [""; 0], "{label}");
+    let boot = BootDir::open(&world.path("boot")).expect("the boot directory");
+    let Some(says) = boot.loader_state().unwrap_or_else(|error| panic!("{label}: {error}")) else { return };
+    let entries = boot.survey().unwrap_or_else(|error| panic!("{label}: {error}")).entries;
+    let next = says.next().unwrap_or_else(|| panic!("{label}: the loader boots nothing"));
+    let whole = entries.iter().any(|entry| entry.file.name.layer() == next && entry.missing.is_empty());
+    assert!(whole, "{label}: the loader boots {next}, which has no entry that can boot");
 }
 
 /// What boots has an entry, and every layer is as it was; one that is changed in place has of each path the old or the

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thinroot_core::image::Arch;
 use thinroot_core::name::LayerName;
-use thinroot_engine::boot::BootDir;
+use thinroot_engine::boot::{BootDir, LoaderKind};
 use thinroot_engine::host::{ForkRequest, Host, Parts, UpdateOptions};
 use thinroot_engine::progress::Silent;
 use thinroot_engine::records::Records;
@@ -73,6 +73,12 @@ impl World {
             booted: None,
             lock_path: self.path("lock"),
         })
+    }
+
+    /// Puts a boot loader below its boot directory.
+    pub fn take_over(&self, kind: LoaderKind) {
+        let mut boot = BootDir::open(&self.path("boot")).expect("the boot directory");
+        boot.take_over(kind, "").expect("a loader");
     }
 
     /// Image 1, 2 or 3, read afresh.

@@ -33,6 +33,9 @@ fn head(status: &Status) -> String {
     }
     let boot = &status.boot_space;
     out.push_str(&format!("\nboot   {} free of {}\n", human(boot.free_bytes), human(boot.total_bytes)));
+    if let (Some(loader), Some(next)) = (status.loader, &status.next) {
+        out.push_str(&format!("next   {next}, says {}\n", loader.as_str()));
+    }
     if let Some(last) = &status.last {
         out.push_str(&format!("last   {}\n", last_plan(last)));
     }
@@ -130,7 +133,7 @@ pub fn bases(status: &Status) -> String {
 mod tests {
     use super::*;
     use thinroot_core::inventory::Space;
-    use thinroot_engine::boot::BootSpace;
+    use thinroot_engine::boot::{BootSpace, LoaderKind};
     use thinroot_engine::host::{ArmedStatus, BaseStatus, LayerStatus};
 
     fn layer(name: &str, used: Option<u64>, failure: Option<&str>, kept: &[KeepReason]) -> LayerStatus {
@@ -162,6 +165,8 @@ mod tests {
                 free_inodes: None,
                 block_bytes: 4096,
             },
+            loader: Some(LoaderKind::Grub),
+            next: Some("node-2-0+2".parse().unwrap()),
             booted: Some("node-1-0+1".parse().unwrap()),
             default: Some("node-1-0+1".parse().unwrap()),
             armed: Some(ArmedStatus { layer: "node-2-0+2".parse().unwrap(), tries_left: 3 }),
@@ -190,6 +195,7 @@ mod tests {
         let expected = "\
 store  LVM thin pool, 12 GiB free of 20 GiB, 12% of its metadata used
 boot   300 MiB free of 512 MiB
+next   node-2-0+2, says GRUB
 last   17-update-1 done, with findings: a (and 2 more)
 
 LAYER       MARKS                                     SIZE     USED  KEPT BECAUSE

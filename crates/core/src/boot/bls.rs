@@ -103,6 +103,19 @@ impl Entry {
         self.values("options").collect::<Vec<_>>().join(" ")
     }
 
+    /// The same entry with another value of a key: in the place of its first one, else at the beginning.
+    #[must_use]
+    pub fn with(&self, key: &str, value: &str) -> Self {
+        let line = format!("{key:<10} {value}\n");
+        let mut lines = self.lines.clone();
+        let has_key = |line: &String| line.split_whitespace().next() == Some(key);
+        match lines.iter().position(has_key) {
+            Some(at) => lines[at] = line,
+            None => lines.insert(0, line),
+        }
+        Entry { lines }
+    }
+
     /// The paths of kernel and initrds, from the root of the boot partition.
     pub fn payload_paths(&self) -> impl Iterator<Item = &str> {
         self.values("linux").chain(self.values("initrd"))

@@ -157,7 +157,7 @@ impl EntryName {
 }
 
 /// Takes `+LEFT` or `+LEFT-DONE` off the end of a stem, as systemd-boot does.
-fn split_counter(stem: &str) -> (&str, Option<Counter>) {
+pub(in crate::boot) fn split_counter(stem: &str) -> (&str, Option<Counter>) {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         // systemd-boot takes nothing above INT_MAX for a counter.

@@ -174,6 +174,16 @@ impl Selection {
         }
     }
 
+    /// The same, with the tries that the loader has counted down since it was armed. More than there were are not given.
+    #[must_use]
+    pub fn counted(&self, left: &Armed) -> Selection {
+        let mut after = self.clone();
+        if let Some(armed) = after.armed.as_mut().filter(|armed| armed.layer == left.layer) {
+            armed.tries_left = armed.tries_left.min(left.tries_left);
+        }
+        after
+    }
+
     /// One start of the host: what boots, and the selection after the try was counted. An armed layer without tries
     /// left is recorded as failed, and the default boots. No inverse.
     pub fn start(&self) -> Result<(Started, Selection), SelectionError> {

@@ -13,6 +13,7 @@ use thinroot_core::manifest::{Digest, Entry, Kind, Manifest};
 use thinroot_core::path::TreePath;
 
 use super::entries::ListedState;
+use super::loader::GRUB_DIRS;
 use super::{BootDir, BootSpace, ENTRIES_DIR};
 use crate::durable::{self, TEMP_PREFIX};
 use crate::error::{Error, IoContext, Result};
@@ -117,7 +118,7 @@ impl BootDir {
         let under = |dir: &'static str| move |name: String| format!("{dir}/{name}");
         let mut doomed: Vec<String> =
             stored.into_iter().filter(|name| is_temporary(name) || is_unused(name)).map(under(CONTENT_DIR)).collect();
-        for dir in ["loader", ENTRIES_DIR] {
+        for dir in ["loader", ENTRIES_DIR].into_iter().chain(GRUB_DIRS) {
             doomed.extend(self.names_in(dir)?.into_iter().filter(is_temporary).map(under(dir)));
         }
         for relative in &doomed {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use thinroot_core::boot::loader::systemd_boot::RoleFile;
 use thinroot_core::boot::{ContentName, Entry, EntryFile, EntryName, FoundEntry};
 use thinroot_core::name::LayerName;
 
@@ -22,24 +23,39 @@ pub(super) struct Listed {
 #[derive(Debug)]
 pub(super) enum ListedState {
     Ours(EntryFile),
-    Foreign { entry: Entry, doubt: Option<String> },
+    /// A copy that tells systemd-boot what to boot.
+    Role(RoleFile, Entry),
+    Foreign {
+        entry: Entry,
+        doubt: Option<String>,
+    },
     Unreadable(String),
+}
+
+impl ListedState {
+    fn of(found: FoundEntry) -> Self {
+        match found {
+            FoundEntry::Ours(file) => ListedState::Ours(file),
+            FoundEntry::Foreign { entry, doubt } => ListedState::Foreign { entry, doubt },
+            FoundEntry::Unreadable(error) => ListedState::Unreadable(error.to_string()),
+        }
+    }
 }
 
 impl Listed {
     pub(super) fn ours(&self) -> Option<&EntryFile> {
         match &self.state {
             ListedState::Ours(file) => Some(file),
-            ListedState::Foreign { .. } | ListedState::Unreadable(_) => None,
+            ListedState::Role(..) | ListedState::Foreign { .. } | ListedState::Unreadable(_) => None,
         }
     }
 
     /// Whether it refers to a content file; what cannot be read may refer to any.
     pub(super) fn mentions(&self, name: &ContentName) -> bool {
         match &self.state {
-            ListedState::Ours(EntryFile { entry, .. }) | ListedState::Foreign { entry, .. } => {
-                name.is_mentioned_in(&entry.to_string())
-            }
+            ListedState::Ours(EntryFile { entry, .. })
+            | ListedState::Role(_, entry)
+            | ListedState::Foreign { entry, .. } => name.is_mentioned_in(&entry.to_string()),
             ListedState::Unreadable(_) => true,
         }
     }
@@ -64,6 +80,7 @@ impl BootDir {
         self.require_room_for_text(&attempted)?;
         self.ensure_directory(ENTRIES_DIR)?;
         durable::write(&self.entries_path().join(&target), text.as_bytes(), TEXT_MODE)?;
+        self.follow()?;
         Ok(Ensured::Done)
     }
 
@@ -83,12 +100,17 @@ impl BootDir {
             return Err(Error::refused(attempted, "the layer is the default or armed")
                 .mend("arm another layer first: thinroot rollback --to LAYER"));
         }
+        // The second look: a loader that does not follow the selection may boot what that does not name.
+        if self.loader_state().is_ok_and(|state| state.is_some_and(|state| state.next() == Some(layer))) {
+            return Err(Error::refused(attempted, "the boot loader would boot it next").mend("thinroot check"));
+        }
         let mut ensured = Ensured::Already;
         for listed in self.list_entries()?.iter().filter(|listed| belongs_to(listed, layer)) {
             if durable::remove(&self.entries_path().join(&listed.file_name))? {
                 ensured = Ensured::Done;
             }
         }
+        self.follow()?;
         Ok(ensured)
     }
 
@@ -101,10 +123,10 @@ impl BootDir {
             let entry = file_name.to_ascii_lowercase().ends_with(".conf");
             if entry && !file_name.starts_with(durable::TEMP_PREFIX) {
                 let state = match fs::read(dir.join(&file_name)) {
-                    Ok(raw) => match FoundEntry::classify(&file_name, &raw) {
-                        FoundEntry::Ours(file) => ListedState::Ours(file),
-                        FoundEntry::Foreign { entry, doubt } => ListedState::Foreign { entry, doubt },
-                        FoundEntry::Unreadable(error) => ListedState::Unreadable(error.to_string()),
+                    Ok(raw) => match (RoleFile::parse(&file_name), Entry::parse(&raw)) {
+                        (Some(role), Ok(entry)) => ListedState::Role(role, entry),
+                        (Some(_), Err(error)) => ListedState::Unreadable(error.to_string()),
+                        (None, _) => ListedState::of(FoundEntry::classify(&file_name, &raw)),
                     },
                     Err(error) => ListedState::Unreadable(error.to_string()),
                 };
@@ -153,7 +175,7 @@ fn target_name(attempted: &str, listed: &[Listed], file: &EntryFile) -> Result<S
     let own = file.name.file_name();
     match twins.as_slice() {
         [] => match listed.iter().find(|l| l.file_name.eq_ignore_ascii_case(&own)).map(|l| &l.state) {
-            Some(ListedState::Foreign { .. }) => {
+            Some(ListedState::Foreign { .. } | ListedState::Role(..)) => {
                 Err(Error::refused(attempted, "a file of that name is there and is not ours").mend("move it away"))
             }
             // The same name would be a twin: this one differs in the case of letters, which FAT does not tell apart.
@@ -176,7 +198,7 @@ fn target_name(attempted: &str, listed: &[Listed], file: &EntryFile) -> Result<S
 fn belongs_to(listed: &Listed, layer: &LayerName) -> bool {
     match &listed.state {
         ListedState::Ours(file) => file.name.layer() == layer,
-        ListedState::Foreign { .. } => false,
+        ListedState::Foreign { .. } | ListedState::Role(..) => false,
         ListedState::Unreadable(_) => EntryName::parse(&listed.file_name).is_some_and(|name| name.layer() == layer),
     }
 }

@@ -100,6 +100,11 @@ impl BootDir {
             Err(error) => SelectionFile::Damaged(error.why),
         };
         findings.extend(selection_findings(&selection, &entries));
+        let readable = match &selection {
+            SelectionFile::Present(selection) => Some(selection),
+            SelectionFile::Absent | SelectionFile::Damaged(_) => None,
+        };
+        findings.extend(self.loader_findings(readable));
         let foreign_count = listed.iter().filter(|l| matches!(l.state, ListedState::Foreign { .. })).count();
         Ok(BootSurvey { entries, foreign_count, selection, kernels, space: self.space()?, findings })
     }
@@ -142,7 +147,7 @@ impl BootDir {
 
 fn doubt(listed: &Listed) -> Option<String> {
     match &listed.state {
-        ListedState::Ours(_) => None,
+        ListedState::Ours(_) | ListedState::Role(..) => None,
         ListedState::Foreign { doubt, .. } => {
             doubt.as_ref().map(|doubt| format!("boot entry {} is left alone as not ours: {doubt}", listed.file_name))
         }

@@ -51,6 +51,12 @@ impl<'a> Change<'a> {
     pub(super) fn begin(host: &'a Host) -> Result<Self> {
         let lock = Lock::acquire(&host.lock_path)?;
         let mut mended = host.store.heal()?;
+        mended.extend(fallen_back(host)?);
+        match host.boot.follow() {
+            Ok(_) => {}
+            // It goes on booting what it did, and nothing that it boots is removed. What is done next may be its mend.
+            Err(error) => mended.push(error.to_string()),
+        }
         mended.extend(sweep(host)?);
         Ok(Change { host, mended, _lock: lock })
     }
@@ -178,10 +184,7 @@ impl<'a> Change<'a> {
         let Some(layer) = self.host.booted.as_ref().filter(|layer| selection.default_layer() != Some(layer)) else {
             return Ok(false);
         };
-        let base = layer.base().volume();
-        let inventory = self.host.inventory()?;
-        let digest = inventory.volumes.iter().find(|volume| volume.name == base).and_then(|v| v.image_digest.clone());
-        let failed = selection.fail(layer, digest.as_deref(), why);
+        let failed = selection.fail(layer, image_digest(self.host, layer)?.as_deref(), why);
         self.host.boot.set_selection(&failed.map_err(|e| Error::refused(format!("give up {layer}"), e))?)?;
         Ok(true)
     }
@@ -278,6 +281,28 @@ impl Host {
         let files = kernel.map(|kernel| KernelFile::of_kernel(&manifest, &kernel)).unwrap_or_default();
         self.boot.needed_bytes(&files.into_iter().map(|(_, file)| file).collect::<Vec<_>>())
     }
+}
+
+/// The short digest of the image that a layer is of, where it is known.
+fn image_digest(host: &Host, layer: &LayerName) -> Result<Option<String>> {
+    let base = layer.base().volume();
+    let volumes = host.store.survey()?.volumes;
+    Ok(volumes.into_iter().find(|volume| volume.name == base).and_then(|volume| volume.image_digest))
+}
+
+/// Records that the loader gave up a layer: its tries are used up and another one runs.
+fn fallen_back(host: &Host) -> Result<Option<String>> {
+    // A damaged selection is told by whoever needs it.
+    let Some(selection) = host.boot.read_selection().ok().flatten() else { return Ok(None) };
+    let Some(armed) = selection.armed().filter(|armed| armed.tries_left == 0) else { return Ok(None) };
+    let layer = armed.layer.clone();
+    if host.booted.as_ref().is_none_or(|booted| *booted == layer) {
+        return Ok(None);
+    }
+    let digest = image_digest(host, &layer)?;
+    let failed = selection.fail(&layer, digest.as_deref(), "its tries were used up and it was not blessed");
+    host.boot.set_selection(&failed.map_err(|e| Error::refused(format!("give up {layer}"), e))?)?;
+    Ok(Some(format!("{layer} did not come up in any of its tries and is given up")))
 }
 
 /// Removes what interrupted runs left and no open plan names. If the records cannot be read, nothing is removed.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use thinroot_core::boot::KeepReason;
+use thinroot_core::boot::{KeepReason, LoaderState, Selection};
 use thinroot_core::inventory::Space;
 use thinroot_core::journal::Outcome;
 use thinroot_core::name::{ImageId, LayerName, VolumeName};
 use thinroot_core::plan::{PlanId, Purpose};
 
 use super::Host;
-use crate::boot::{BootSpace, SelectionFile};
+use crate::boot::{BootSpace, LoaderKind, SelectionFile};
 use crate::error::Result;
 use crate::store::StoreKind;
 
@@ -86,6 +86,10 @@ pub struct Status {
     pub space: Space,
     /// Room in the boot directory.
     pub boot_space: BootSpace,
+    /// The boot loader that follows the selection; none where whoever starts the machine reads that.
+    pub loader: Option<LoaderKind>,
+    /// The layer that boots next: as the loader's own files say, where there is a loader.
+    pub next: Option<LayerName>,
     /// The layer this host runs.
     pub booted: Option<LayerName>,
     /// The layer that boots when nothing is armed.
@@ -154,6 +158,8 @@ impl Host {
             store: survey.kind,
             space: survey.space,
             boot_space: boot.space,
+            loader: self.boot.loader(),
+            next: self.next_layer(selection),
             booted: inventory.booted.clone(),
             default: selection.default_layer().cloned(),
             armed: selection
@@ -164,6 +170,16 @@ impl Host {
             last: self.last_plan(&mut findings)?,
             findings,
         })
+    }
+
+    /// A loader whose files cannot be read is a finding already, and boots the default.
+    fn next_layer(&self, selection: &Selection) -> Option<LayerName> {
+        let state = match self.boot.loader_state() {
+            Ok(Some(state)) => state,
+            Ok(None) => LoaderState { default: selection.default_layer().cloned(), armed: selection.armed().cloned() },
+            Err(_) => LoaderState { default: selection.default_layer().cloned(), armed: None },
+        };
+        state.next().cloned()
     }
 
     fn last_plan(&self, findings: &mut Vec<String>) -> Result<Option<LastPlan>> {

@@ -3,4 +3,5 @@
 mod faults;
 mod full;
 mod kit;
+mod loaders;
 mod verbs;

@@ -1,0 +1,36 @@
+//! What each boot loader reads, made from a [`Selection`](super::Selection) and the entries; and what it says back.
+//!
+//! Separate from the engine because a wrong byte here leaves a host that does not boot: these are plain functions from
+//! values to text, compared in tests and tried on real firmware. They translate; they decide nothing.
+//!
+//! Every loader is given the same two things: the entry that boots when nothing is tried, and the entry that is tried with
+//! the number of tries left. It counts the tries down itself, before it starts what it tries, so that a machine that
+//! hangs comes back to the default without anybody's help.
+
+pub mod grub;
+pub mod systemd_boot;
+
+use serde::Serialize;
+
+use crate::name::LayerName;
+
+use super::Armed;
+
+/// What a loader will do at the next start, as its own files say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct LoaderState {
+    /// The layer it boots when nothing is tried.
+    pub default: Option<LayerName>,
+    /// The layer it tries, and how often still.
+    pub armed: Option<Armed>,
+}
+
+impl LoaderState {
+    /// The layer that the next start boots.
+    pub fn next(&self) -> Option<&LayerName> {
+        match &self.armed {
+            Some(armed) if armed.tries_left > 0 => Some(&armed.layer),
+            Some(_) | None => self.default.as_ref(),
+        }
+    }
+}
