@@ -32,6 +32,7 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -s h -l help -d 'Print h
 complete -c thinroot -n "__fish_thinroot_needs_command" -s V -l version -d 'Print version'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "status" -d 'Show bases, layers, what boots, room and findings'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "init" -d 'Make an empty store'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "install" -d 'Make a host from an image, on an empty disk or in a file'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "base" -d 'Bases: the sealed, read-only volumes that each hold one image'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "layer" -d 'Layers: writable snapshots of a base that can be booted'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "update" -d 'Bring an image beside what runs, carry the state across, and arm it'
@@ -55,6 +56,26 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l boot-dir -d '
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l as -d 'Who the image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l disk -d 'The disk; everything on it will be the host\'s' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l image -d 'Make a disk image in this file, which must not be there yet' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l size -d 'Size of the disk image, such as 16G' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l loader -d 'The boot loader' -r -f -a "grub\t''
+systemd-boot\t''"
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l vg -d 'Name of the volume group' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l pool -d 'Name of the thin pool' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l root-size -d 'Size of the root, such as 8G [default: what the content needs and room to grow]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l fs -d 'File system of the root [default: ext4]' -r -f -a "ext4\t''
+xfs\t''"
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l volume -d 'A volume that all layers share, such as /srv=20G; what the image has there is copied into it' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l overlay -d 'Put the files of this directory over the first layer: the host\'s name, keys, network' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l wipe -d 'Lose what the disk holds'
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l dry-run -d 'Print the exact layout, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and not __fish_seen_subcommand_from list add verify remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'

@@ -9,7 +9,8 @@ use thinroot_core::name::ImageId;
 use thinroot_engine::host::StoreRef;
 
 use crate::verbs::{
-    abandon, base, bless, check, health, image, init, kargs, layer, prune, resume, rollback, state, status, update,
+    abandon, base, bless, check, health, image, init, install, kargs, layer, prune, resume, rollback, state, status,
+    update,
 };
 
 /// Image-based updates for Linux hosts whose root file system stays a normal, writable file system.
@@ -68,6 +69,7 @@ pub struct ImageArgs {
 pub enum Verb {
     Status(status::Args),
     Init(init::Args),
+    Install(install::Args),
     Base(base::Args),
     Layer(layer::Args),
     Update(update::Args),

@@ -63,9 +63,10 @@ const PROGRAM: Guide = Guide {
 
 /// Every guide, the program's first.
 pub fn guides() -> Vec<Guide> {
-    let verbs: [&[Guide]; 15] = [
+    let verbs: [&[Guide]; 16] = [
         verbs::status::GUIDES,
         verbs::init::GUIDES,
+        verbs::install::GUIDES,
         verbs::base::GUIDES,
         verbs::layer::GUIDES,
         verbs::update::GUIDES,

@@ -1,6 +1,7 @@
 //! Values of the engine as text for people. Deterministic: same value, same text.
 
 pub mod image;
+pub mod install;
 pub mod plan;
 pub mod report;
 pub mod state;

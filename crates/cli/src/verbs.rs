@@ -7,6 +7,7 @@ pub mod check;
 pub mod health;
 pub mod image;
 pub mod init;
+pub mod install;
 pub mod kargs;
 pub mod layer;
 pub mod prune;
@@ -27,6 +28,7 @@ pub fn run(session: &Session, verb: &Verb) -> Result<Answer> {
     match verb {
         Verb::Status(args) => status::run(session, args),
         Verb::Init(args) => init::run(session, args),
+        Verb::Install(args) => install::run(session, args),
         Verb::Base(args) => base::run(session, args),
         Verb::Layer(args) => layer::run(session, args),
         Verb::Update(args) => update::run(session, args),

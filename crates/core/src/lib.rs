@@ -4,7 +4,7 @@
 //! times come in as values, and plans go out as values. `cargo xtask tidy` checks that.
 //!
 //! Reading order: [`name`] and [`path`] (the words), [`manifest`] and [`image`] (what an image is), [`inventory`] (what a
-//! host looks like), [`plan`] (what will be done), [`journal`] (how far it got), [`rewrite`] (how one base becomes the
+//! host looks like), [`plan`] and [`install`] (what will be done), [`journal`] (how far it got), [`rewrite`] (how one base becomes the
 //! next), [`state`] with [`accounts`] and [`ids`] (what a layer keeps when its image changes), [`boot`] (what starts it,
 //! and what may go), [`audit`] (what must hold).
 
@@ -13,6 +13,7 @@ pub mod audit;
 pub mod boot;
 pub mod ids;
 pub mod image;
+pub mod install;
 pub mod inventory;
 pub mod journal;
 pub mod manifest;

@@ -181,7 +181,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(why: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn new(why: impl Into<String>, mend: impl Into<String>) -> Self {
         Refusal { why: why.into(), mend: mend.into(), interrupted: false }
     }
 

@@ -41,7 +41,7 @@ pub use loader::LoaderKind;
 pub use survey::{BootSpace, BootSurvey, OurEntry, SelectionFile, StoredKernel};
 
 const ENTRIES_DIR: &str = "loader/entries";
-const SELECTION_FILE: &str = "loader/thinroot.sel";
+pub(crate) const SELECTION_FILE: &str = "loader/thinroot.sel";
 
 /// Entries and the selection may be read by everyone, as on every distribution.
 const TEXT_MODE: u32 = 0o644;

@@ -42,6 +42,7 @@ pub use examine::{BaseDamage, Examination};
 pub use history::Carried;
 pub use place::{Place, StoreRef};
 pub use preview::{Preview, UpdateOptions};
+pub(crate) use preview::{kernel_files, request};
 pub use status::{ArmedStatus, BaseStatus, DEFAULT_KEEP, LastPlan, LayerStatus, STATUS_VERSION, Status};
 pub use visit::Visit;
 

@@ -13,6 +13,7 @@ pub mod execute;
 pub mod fault;
 pub mod health;
 pub mod host;
+pub mod install;
 pub mod lock;
 pub mod mounts;
 pub mod progress;

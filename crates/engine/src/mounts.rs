@@ -168,6 +168,23 @@ impl TempMount {
         Ok(TempMount { path })
     }
 
+    /// Mounts a partition that a host boots from, writable, in a private namespace.
+    pub(crate) fn partition(device: &Path) -> Result<TempMount> {
+        enter_private_namespace()?;
+        let path = new_point("boot")?;
+        let mounted = Cmd::new("mount").args(["-o", "rw,nosuid,nodev,noexec"]).arg(device).arg(&path).run();
+        mounted.inspect_err(|_| remove_point(&path))?;
+        Ok(TempMount { path })
+    }
+
+    /// Unmounts it and says what failed: only then is everything on the disk.
+    pub(crate) fn finish(self) -> Result<()> {
+        let dir = fs::File::open(&self.path).at("open", &self.path)?;
+        rustix::fs::syncfs(&dir).at("sync", &self.path)?;
+        drop(dir);
+        rustix::mount::unmount(&self.path, UnmountFlags::empty()).at("unmount", &self.path)
+    }
+
     /// Where it is mounted.
     pub(crate) fn path(&self) -> &Path {
         &self.path

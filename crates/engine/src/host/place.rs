@@ -9,7 +9,7 @@ use thinroot_core::inventory::{FsKind, Role};
 use thinroot_core::name::LayerName;
 
 use super::{Host, Parts};
-use crate::boot::BootDir;
+use crate::boot::{BootDir, SELECTION_FILE};
 use crate::cmd::Cmd;
 use crate::durable;
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -20,6 +20,9 @@ use crate::store::{Access, NewVolume, Store};
 
 /// Size of the record volume on LVM, thin: what is written counts.
 const RECORDS_BYTES: u64 = 256 << 20;
+
+/// Where a host's boot directory may be mounted.
+const BOOT_DIRS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
 
 /// Which store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +88,8 @@ impl fmt::Display for StoreRef {
 pub struct Place {
     /// The store.
     pub store: StoreRef,
-    /// Without it: `PATH/boot` of a directory store, `/boot` of this host for LVM.
+    /// Without it: `PATH/boot` of a directory store; for LVM the one of `/boot`, `/efi` and `/boot/efi` that has our
+    /// selection, else `/boot`.
     pub boot_dir: Option<PathBuf>,
 }
 
@@ -94,7 +98,10 @@ impl Place {
         match (&self.boot_dir, &self.store) {
             (Some(path), _) => path.clone(),
             (None, StoreRef::Directory(path)) => path.join("boot"),
-            (None, StoreRef::LvmThin { .. }) => "/boot".into(),
+            (None, StoreRef::LvmThin { .. }) => {
+                let ours = BOOT_DIRS.into_iter().find(|dir| Path::new(dir).join(SELECTION_FILE).is_file());
+                ours.unwrap_or(BOOT_DIRS[0]).into()
+            }
         }
     }
 
@@ -108,7 +115,7 @@ impl Place {
             StoreRef::LvmThin { vg, pool } => {
                 let store = LvmThinStore::open(vg, pool)?;
                 let lock = lvm_lock(vg, pool)?;
-                self.assemble(Box::new(store), &lock, booted_layer()?, None)
+                self.assemble(Box::new(store), &lock, booted_layer(vg)?, None)
             }
         }
     }
@@ -166,9 +173,13 @@ fn lvm_lock(vg: &str, pool: &str) -> Result<PathBuf> {
     Ok(dir.join(format!("{vg}.{pool}")))
 }
 
-/// The layer this host runs, from the kernel command line. Written by us into every boot entry.
-fn booted_layer() -> Result<Option<LayerName>> {
-    layer_of(&kernel_command_line()?)
+/// The layer of this volume group that this host runs, from the kernel command line. Written by us into every boot entry;
+/// a store on another disk, as one that is being installed, has none.
+fn booted_layer(vg: &str) -> Result<Option<LayerName>> {
+    let line = kernel_command_line()?;
+    let groups: Vec<&str> =
+        line.split_whitespace().filter_map(|word| Some(word.strip_prefix("rd.lvm.lv=")?.split_once('/')?.0)).collect();
+    if groups.is_empty() || groups.contains(&vg) { layer_of(&line) } else { Ok(None) }
 }
 
 fn kernel_command_line() -> Result<String> {

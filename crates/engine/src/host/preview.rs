@@ -102,7 +102,7 @@ impl Host {
     }
 }
 
-pub(super) fn request(image: &Image, options: &UpdateOptions, need: Need) -> Request {
+pub(crate) fn request(image: &Image, options: &UpdateOptions, need: Need) -> Request {
     Request {
         image: image.info.clone(),
         from: options.from.clone(),
@@ -115,7 +115,7 @@ pub(super) fn request(image: &Image, options: &UpdateOptions, need: Need) -> Req
 }
 
 /// Kernel and initrd of an image, with what the boot directory must know of them.
-pub(super) fn kernel_files(image: &Image) -> Vec<KernelFile> {
+pub(crate) fn kernel_files(image: &Image) -> Vec<KernelFile> {
     let kernel = image.info.kernels.first();
     let files = kernel.map(|kernel| KernelFile::of_kernel(&image.manifest, kernel)).unwrap_or_default();
     files.into_iter().map(|(_, file)| file).collect()

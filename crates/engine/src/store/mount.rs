@@ -217,17 +217,17 @@ fn let_go(point: &Path) {
 
 /// One line of `/proc/self/mountinfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MountLine {
+pub(crate) struct MountLine {
     /// `major:minor` of the file system's device.
-    pub(super) device: String,
+    pub(crate) device: String,
     /// Which directory of the file system is mounted.
     pub(super) root: String,
     /// Where.
-    pub(super) point: PathBuf,
+    pub(crate) point: PathBuf,
 }
 
 /// Reads the mounts that this process sees.
-pub(super) fn mounts() -> Result<Vec<MountLine>> {
+pub(crate) fn mounts() -> Result<Vec<MountLine>> {
     let path = "/proc/self/mountinfo";
     Ok(parse_mountinfo(&std::fs::read_to_string(path).at("read", path)?))
 }

@@ -1,0 +1,131 @@
+//! The disk while it is written: held for us alone until it has partitions, and let go of at the end.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use thinroot_core::install::{Disk, Layout};
+
+use super::{Target, disk};
+use crate::cmd::Cmd;
+use crate::error::{Error, IoContext, Result};
+
+/// How long a partition's node may take to appear.
+const NODE: Duration = Duration::from_secs(20);
+
+/// A disk in our hands.
+#[derive(Debug)]
+pub(super) struct Held {
+    device: PathBuf,
+    /// The file behind a loop device of ours.
+    file: Option<PathBuf>,
+}
+
+impl Held {
+    pub(super) fn take(target: &Target) -> Result<Self> {
+        match target {
+            Target::Disk(path) => {
+                let device = fs::canonicalize(path).at("find", path)?;
+                disk::held_by_nobody(&device)?;
+                Ok(Held { device, file: None })
+            }
+            Target::File { path, size_bytes } => {
+                disk::future_file(path, *size_bytes)?;
+                let file = fs::File::create(path).at("create", path)?;
+                file.set_len(*size_bytes).at("size", path)?;
+                let cmd = Cmd::new("losetup").args(["--find", "--show", "--partscan"]).arg(path);
+                match cmd.run() {
+                    Ok(device) => Ok(Held { device: device.trim().into(), file: Some(path.clone()) }),
+                    Err(error) => {
+                        // The error that counts is the other one.
+                        let _ = fs::remove_file(path);
+                        Err(error.into())
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn device(&self) -> &Path {
+        &self.device
+    }
+
+    /// The second look, when nobody else has it.
+    pub(super) fn look(&self) -> Result<Disk> {
+        disk::look(&self.device)
+    }
+
+    /// Writes the partition table and waits for the partitions. What was recognised on the disk goes.
+    pub(super) fn partition(&self, layout: &Layout) -> Result<()> {
+        disk::held_by_nobody(&self.device)?;
+        if !layout.wiped.is_empty() {
+            self.wipe()?;
+        }
+        let cmd =
+            Cmd::new("sfdisk").args(["--quiet", "--wipe", "always", "--wipe-partitions", "always"]).arg(&self.device);
+        let mut child = cmd.start(Stdio::piped())?;
+        if let Some(mut input) = child.stdin.take() {
+            // Where it ends early, what it says tells why.
+            let _ = input.write_all(layout.sfdisk_script().as_bytes());
+        }
+        let ran = cmd.ended(child, 1024);
+        if !ran.good() {
+            return Err(Error::failed(format!("partition {}", layout.disk), ran.said));
+        }
+        layout.partitions.iter().try_for_each(|part| self.partition_device(part.number).map(drop))
+    }
+
+    /// The node of a partition.
+    pub(super) fn partition_device(&self, number: u32) -> Result<PathBuf> {
+        let start = Instant::now();
+        loop {
+            if let Some(node) = disk::partition_node(&self.device, number)? {
+                return Ok(node);
+            }
+            if start.elapsed() > NODE {
+                let why = format!("the kernel shows no partition {number} of it");
+                return Err(Error::failed(format!("partition {}", self.device.display()), why));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// UUID of the file system on a partition.
+    pub(super) fn uuid(&self, number: u32) -> Result<String> {
+        let cmd = Cmd::new("blkid").args(["-p", "-s", "UUID", "-o", "value"]).arg(self.partition_device(number)?);
+        Ok(cmd.run()?.trim().to_string())
+    }
+
+    fn wipe(&self) -> Result<()> {
+        let mut nodes: Vec<PathBuf> =
+            (1..=128).map_while(|n| disk::partition_node(&self.device, n).ok().flatten()).collect();
+        nodes.push(self.device.clone());
+        nodes.iter().try_for_each(|node| Cmd::new("wipefs").args(["--all", "--quiet"]).arg(node).run().map(drop))?;
+        Ok(())
+    }
+
+    /// Lets go of a finished host.
+    pub(super) fn release(&self, vg: &str) -> Result<()> {
+        Cmd::new("vgchange").args(["-q", "-an"]).arg(vg).run()?;
+        fs::File::open(&self.device).at("open", &self.device)?.sync_all().at("fsync", &self.device)?;
+        if let Some(file) = &self.file {
+            Cmd::new("losetup").arg("--detach").arg(&self.device).run()?;
+            fs::File::open(file).at("open", file)?.sync_all().at("fsync", file)?;
+        }
+        Ok(())
+    }
+
+    /// After a failure: the disk is without partitions again, the file gone. Each step is tried whatever became of the
+    /// one before it; the error that is reported is the one that led here.
+    pub(super) fn give_back(&self, vg: &str) {
+        let _ = Cmd::new("vgremove").args(["-q", "-ff", "-y"]).arg(vg).run();
+        let _ = self.wipe();
+        let _ = Cmd::new("blockdev").arg("--rereadpt").arg(&self.device).run();
+        if let Some(file) = &self.file {
+            let _ = Cmd::new("losetup").arg("--detach").arg(&self.device).run();
+            let _ = fs::remove_file(file);
+        }
+    }
+}
