@@ -78,6 +78,14 @@ const DOCS: [&str; 8] = [
     "docs/policy.md",
 ];
 
+/// What initrds are made with, for both tools that make them.
+const INITRD: [(&str, &str, u32); 4] = [
+    ("initramfs-hook.sh", "usr/share/initramfs-tools/hooks/thinroot", 0o755),
+    ("deadman.sh", "usr/share/initramfs-tools/scripts/init-top/thinroot", 0o755),
+    ("module-setup.sh", "usr/lib/dracut/modules.d/95thinroot/module-setup.sh", 0o755),
+    ("deadman.sh", "usr/lib/dracut/modules.d/95thinroot/deadman.sh", 0o755),
+];
+
 /// The tree as it is on a host.
 fn lay_out(kind: Kind, program: &Path, tree: &Path) -> Result<()> {
     let root = workspace::root();
@@ -91,6 +99,9 @@ fn lay_out(kind: Kind, program: &Path, tree: &Path) -> Result<()> {
     put(program, "usr/bin/thinroot", 0o755)?;
     for unit in listed(&root.join("units"))? {
         put(&unit, &format!("usr/lib/systemd/system/{}", file_name(&unit)), 0o644)?;
+    }
+    for (from, to, mode) in INITRD {
+        put(&root.join("packaging/initrd").join(from), to, mode)?;
     }
     for page in listed(&root.join("docs/man"))? {
         let to = format!("usr/share/man/man8/{}", file_name(&page));

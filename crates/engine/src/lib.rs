@@ -7,6 +7,7 @@ pub mod base;
 pub mod boot;
 pub mod cmd;
 pub mod confine;
+pub mod deadman;
 pub mod durable;
 pub mod error;
 pub mod execute;

@@ -27,6 +27,7 @@ pub fn pack(tree: &Path, facts: &Facts, work: &Path, out: &Path) -> Result<PathB
     std::fs::create_dir(&control).context(format!("create {}", control.display()))?;
     let put = |name: &str, text: String| std::fs::write(control.join(name), text).context(format!("write {name}"));
     put("control", template("deb/control", &words)?)?;
+    put("triggers", template("deb/triggers", &words)?)?;
     for script in ["postinst", "postrm"] {
         put(script, template(&format!("deb/{script}"), &words)?)?;
         run(Command::new("chmod").arg("0755").arg(control.join(script)))?;

@@ -16,6 +16,10 @@ use crate::name::LayerName;
 
 use super::Armed;
 
+/// The word that a loader adds to the kernel command line of what it tries: the initrd then starts a timer that restarts
+/// the machine, unless the layer is declared good before.
+pub const TRY_WORD: &str = "thinroot.try";
+
 /// What a loader will do at the next start, as its own files say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LoaderState {

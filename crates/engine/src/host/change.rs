@@ -174,6 +174,9 @@ impl<'a> Change<'a> {
         let layer = chosen.ok_or_else(|| refuse("no layer is booted or armed".into()))?;
         let blessed = selection.bless(&layer).map_err(|e| refuse(e.to_string()))?;
         self.host.boot.set_selection(&blessed)?;
+        if self.host.booted.as_ref() == Some(&layer) {
+            crate::deadman::stop()?;
+        }
         Ok(layer)
     }
 

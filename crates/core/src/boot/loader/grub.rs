@@ -23,7 +23,7 @@ use crate::boot::entry_name::{ENTRY_SUFFIX, EntryName};
 use crate::boot::{Armed, MAX_TRIES, cmdline};
 use crate::name::LayerName;
 
-use super::LoaderState;
+use super::{LoaderState, TRY_WORD};
 
 /// Size of an environment block. GRUB's own tools make it so, and some refuse any other.
 pub const BLOCK_BYTES: usize = 1024;
@@ -130,6 +130,8 @@ set thinroot_boot=\"${thinroot_dir}/..\"
 set thinroot_armed=
 set thinroot_tries=
 set thinroot_left=
+set thinroot_trying=
+export thinroot_boot thinroot_trying
 ";
 
 /// A choice for one boot that a person made with GRUB's own tools (`grub-reboot`) is left alone.
@@ -146,6 +148,7 @@ if [ -n \"${thinroot_armed}\" -a -n \"${thinroot_left}\" ]; then
   set thinroot_tries=\"${thinroot_left}\"
   if save_env --file \"${thinroot_dir}/thinroot.env\" thinroot_tries; then
     set default=\"${thinroot_armed}\"
+    set thinroot_trying=\"${thinroot_armed}\"
     set fallback=\"${thinroot_default}\"
   fi
 fi
@@ -165,12 +168,17 @@ fn chain() -> String {
 fn menu_entry(file: &EntryFile) -> Result<String, GrubError> {
     let path = |path: &str| format!("\"${{thinroot_boot}}/\"{}", quoted(path.trim_start_matches('/')));
     let title = file.entry.value("title").unwrap_or_default();
-    let mut text = format!("menuentry {} --unrestricted --id {} {{\n", quoted(title), quoted(&id(&file.name)));
+    let id = quoted(&id(&file.name));
+    let mut text = format!(
+        "menuentry {} --unrestricted --id {id} {{\n  set thinroot_word=\n  \
+         if [ \"${{thinroot_trying}}\" = {id} ]; then set thinroot_word={TRY_WORD}; fi\n",
+        quoted(title)
+    );
     let _ = write!(text, "  linux {}", path(file.entry.value("linux").unwrap_or_default()));
     for word in cmdline::split(&file.entry.options()).unwrap_or_default() {
         let _ = write!(text, " {}", argument(&word)?);
     }
-    text.push('\n');
+    text.push_str(" ${thinroot_word}\n");
     let initrds: Vec<String> = file.entry.values("initrd").map(path).collect();
     if !initrds.is_empty() {
         let _ = writeln!(text, "  initrd {}", initrds.join(" "));
@@ -260,9 +268,10 @@ mod tests {
         let vmlinuz = file.entry.value("linux").unwrap().trim_start_matches('/');
         let initrd = file.entry.value("initrd").unwrap().trim_start_matches('/');
         let want = format!(
-            "menuentry 'Bob'\\''s $node' --unrestricted --id 'node-1-0+1-6.1.0-50-amd64' {{\n  \
+            "menuentry 'Bob'\\''s $node' --unrestricted --id 'node-1-0+1-6.1.0-50-amd64' {{\n  set thinroot_word=\n  \
+             if [ \"${{thinroot_trying}}\" = 'node-1-0+1-6.1.0-50-amd64' ]; then set thinroot_word=thinroot.try; fi\n  \
              linux \"${{thinroot_boot}}/\"'{vmlinuz}' 'root=/dev/vg/x' 'rw' 'thinroot.layer=node-1-0+1' \
-             'dyndbg=file a.c +p' 'a=$(reboot);b'\n  initrd \"${{thinroot_boot}}/\"'{initrd}'\n}}\n"
+             'dyndbg=file a.c +p' 'a=$(reboot);b' ${{thinroot_word}}\n  initrd \"${{thinroot_boot}}/\"'{initrd}'\n}}\n"
         );
         assert_eq!(text, want);
         for bad in ["a=\\n", "a='b'"] {

@@ -15,7 +15,7 @@ use crate::boot::bls::Entry;
 use crate::boot::entry_name::{Counter, ENTRY_SUFFIX, split_counter};
 use crate::boot::{Armed, MAX_TRIES};
 
-use super::LoaderState;
+use super::{LoaderState, TRY_WORD};
 
 /// What systemd-boot's own configuration must say, and what installing writes.
 pub const DEFAULT_LINE: &str = "default _thinroot-*";
@@ -81,7 +81,11 @@ impl RoleFile {
             RoleFile::Try(_) => ("thinroot-0", "being tried"),
         };
         let title = format!("{}, {word}", entry.value("title").unwrap_or_default());
-        entry.with("title", &title).with("sort-key", key)
+        let role = entry.with("title", &title).with("sort-key", key);
+        match self {
+            RoleFile::Default => role,
+            RoleFile::Try(_) => role.with("options", &format!("{} {TRY_WORD}", entry.options())),
+        }
     }
 }
 
@@ -131,7 +135,7 @@ mod tests {
     fn a_role_is_its_layers_entry_under_another_sort_key() {
         let text = RoleFile::tried(3).content(&entry(2)).to_string();
         let want = "title      Node, being tried\nversion    1\nsort-key   thinroot-0\nlinux      /k\n\
-                    options    root=x thinroot.layer=node-2-0+1\n";
+                    options    root=x thinroot.layer=node-2-0+1 thinroot.try\n";
         assert_eq!(text, want);
     }
 
