@@ -15,6 +15,7 @@ pub mod dist;
 pub mod image;
 pub mod job;
 pub mod licences;
+pub mod matrix;
 pub mod packages;
 pub mod stage;
 pub mod suite;

@@ -56,6 +56,17 @@ pub const BENCH: &[Need] = &[("rsync", "what the base writer is measured against
 /// For booting them.
 pub const VM: &[Need] = &[("qemu-system-x86", "boots layers in a virtual machine")];
 
+/// For making disks that real firmware boots.
+pub const INSTALL: &[Need] = &[
+    ("fdisk", "lays out partitions"),
+    ("dosfstools", "makes EFI system partitions"),
+    ("grub-common", "makes GRUB's program"),
+    ("grub-pc-bin", "GRUB for BIOS"),
+    ("grub-efi-amd64-bin", "GRUB for UEFI"),
+    ("systemd-boot-efi", "systemd-boot"),
+    ("ovmf", "UEFI firmware for the virtual machine"),
+];
+
 /// Installs what is missing of these, after saying what and why.
 pub fn ensure(needs: &[&[Need]]) -> Result<()> {
     let missing = missing(needs)?;

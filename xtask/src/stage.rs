@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::cache::Cache;
 use crate::job::{Group, JobDir};
-use crate::vm::{Boot, Vm};
+use crate::vm::{Boot, Start, Vm};
 use crate::{Context, Result, workspace};
 
 /// How paths of the store are shown and given: relative to the work directory.
@@ -131,7 +131,8 @@ impl Stage {
         };
         let disk = store.join("volumes").join(format!("{layer}.img"));
         self.say(format!("booting {layer} in a virtual machine with its own kernel (emulated: about a minute)"));
-        Vm::boot(&Boot { disk, kernel: file(&entry.linux), initrd, options: entry.options })
+        let start = Start::Kernel { kernel: file(&entry.linux), initrd, options: entry.options };
+        Vm::boot(&Boot { disk, read_only: vec![], start })
     }
 
     /// The kernel takes several initrds as one file, one behind the other.

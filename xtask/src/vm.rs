@@ -1,7 +1,7 @@
-//! A virtual machine that boots a disk with a given kernel: QEMU, without hardware support.
+//! A virtual machine: QEMU, with hardware support where there is one.
 //!
-//! The kernel, its initrd and command line are given directly, so what is tested is a layer and its boot entry, not a
-//! firmware. All talk goes over the serial console, as an admin's would; what came over it is kept for error messages.
+//! It starts a kernel, initrd and command line that are given directly, where what is tested is a layer and its boot entry;
+//! or real firmware from a disk, where the boot loader is. All talk goes over the serial console, as an admin's would; what came over it is kept for error messages.
 //! Machines are slow here (a boot takes the better part of a minute), so every wait has a limit and says what it was
 //! waiting for.
 
@@ -24,15 +24,38 @@ const POWEROFF: Duration = Duration::from_secs(90);
 /// What to boot.
 #[derive(Debug, Clone)]
 pub struct Boot {
-    /// The raw image; the machine writes to it. It is /dev/vda.
+    /// The raw image of /dev/vda; the machine writes to it.
     pub disk: PathBuf,
-    /// The kernel.
-    pub kernel: PathBuf,
-    /// Its initrd.
-    pub initrd: PathBuf,
-    /// Its command line; `console=ttyS0` must be in it.
-    pub options: String,
+    /// Those of /dev/vdb and so on, which it only reads.
+    pub read_only: Vec<PathBuf>,
+    /// How it starts.
+    pub start: Start,
 }
+
+/// How a machine starts.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// Without firmware or boot loader. A restart ends it.
+    Kernel {
+        /// The kernel.
+        kernel: PathBuf,
+        /// Its initrd.
+        initrd: PathBuf,
+        /// Its command line; `console=ttyS0` must be in it.
+        options: String,
+    },
+    /// As a machine with a BIOS (SeaBIOS) starts from its first disk.
+    Bios,
+    /// As a machine with UEFI (OVMF) does. Its variables lie in this file, which is made where it is missing.
+    Uefi {
+        /// The file.
+        variables: PathBuf,
+    },
+}
+
+/// Where Debian has OVMF.
+const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 /// A running machine; killed when dropped, which is a power cut.
 #[derive(Debug)]
@@ -58,10 +81,16 @@ struct Screen {
 impl Vm {
     /// Switches a machine on.
     pub fn boot(boot: &Boot) -> Result<Self> {
-        for file in [&boot.disk, &boot.kernel, &boot.initrd] {
-            if !file.is_file() {
-                return Err(format!("boot a machine: {} is not there", file.display()));
+        let mut files: Vec<&PathBuf> = std::iter::once(&boot.disk).chain(&boot.read_only).collect();
+        match &boot.start {
+            Start::Kernel { kernel, initrd, .. } => files.extend([kernel, initrd]),
+            Start::Uefi { variables } if !variables.exists() => {
+                std::fs::copy(OVMF_VARIABLES, variables).context(format!("copy {OVMF_VARIABLES}"))?;
             }
+            Start::Uefi { .. } | Start::Bios => {}
+        }
+        if let Some(missing) = files.into_iter().find(|file| !file.is_file()) {
+            return Err(format!("boot a machine: {} is not there", missing.display()));
         }
         let mut qemu = Group::spawn(&mut qemu(boot)?, None)?;
         let pipes = (qemu.child().stdin.take(), qemu.child().stdout.take());
@@ -97,6 +126,16 @@ impl Vm {
     /// Logs in on the console and makes the shell talk plainly. `limit` is for the boot until the login prompt.
     pub fn login(&mut self, user: &str, password: &str, limit: Duration) -> Result<()> {
         self.wait_for("login: ", limit)?;
+        self.answer_login(user, password)
+    }
+
+    /// As [`Vm::login`], where the prompt has come before.
+    pub fn enter(&mut self, user: &str, password: &str) -> Result<()> {
+        self.type_line("")?;
+        self.login(user, password, COMMAND)
+    }
+
+    fn answer_login(&mut self, user: &str, password: &str) -> Result<()> {
         self.type_line(user)?;
         self.wait_for("Password: ", COMMAND)?;
         self.type_line(password)?;
@@ -109,12 +148,17 @@ impl Vm {
 
     /// Runs a shell command in the machine; gives its exit code and what it wrote.
     pub fn run(&mut self, command: &str) -> Result<(i32, String)> {
+        self.run_within(command, COMMAND)
+    }
+
+    /// As [`Vm::run`], for what takes longer.
+    pub fn run_within(&mut self, command: &str, limit: Duration) -> Result<(i32, String)> {
         self.commands += 1;
         let n = self.commands;
         self.type_line(&format!("echo @BEGIN-{n}@; {{ {command}\n}} </dev/null 2>&1; echo @END-{n}@$?@"))?;
         self.wait_for(&format!("@BEGIN-{n}@\r\n"), COMMAND)?;
         let mark = format!("@END-{n}@");
-        let text = self.wait_for(&mark, COMMAND)?;
+        let text = self.wait_for(&mark, limit)?;
         let code = self.wait_for("@", COMMAND)?;
         let code =
             code.trim_end_matches('@').parse().context(format!("the exit code of {command:?} in the machine"))?;
@@ -128,6 +172,16 @@ impl Vm {
             (0, text) => Ok(text),
             (code, text) => Err(format!("in the machine: {command}: exit code {code}:\n{text}")),
         }
+    }
+
+    /// Begins a shell command whose output is waited for.
+    pub fn begin(&mut self, command: &str) -> Result<()> {
+        self.type_line(command)
+    }
+
+    /// Types the restart; the machine starts again by itself.
+    pub fn reboot(&mut self) -> Result<()> {
+        self.type_line("reboot")
     }
 
     /// Shuts the machine down in order and waits for its end.
@@ -159,17 +213,44 @@ impl Vm {
 }
 
 fn qemu(boot: &Boot) -> Result<Command> {
-    let disk =
-        boot.disk.to_str().filter(|p| !p.contains(',')).ok_or("the disk's path has a comma, which QEMU splits at")?;
+    let plain = |path: &Path| match path.to_str() {
+        Some(text) if !text.contains(',') => Ok(text.to_string()),
+        Some(_) | None => Err(format!("QEMU cannot take the path {}: it splits at commas", path.display())),
+    };
     let mut command = Command::new("qemu-system-x86_64");
-    // qemu64 and one processor: a richer model loads and self-tests modules for 12 s more, a second one gains nothing.
-    command.args(["-accel", "tcg,tb-size=256", "-cpu", "qemu64", "-smp", "1", "-m", "512"]);
-    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]);
+    if hardware_support() {
+        command.args(["-accel", "kvm", "-cpu", "host"]);
+    } else {
+        // qemu64: a richer model loads and self-tests modules for 12 s more.
+        command.args(["-accel", "tcg,tb-size=256", "-cpu", "qemu64"]);
+    }
+    // One processor: a second one gains nothing without hardware support.
+    command.args(["-machine", "q35", "-smp", "1", "-m", "512"]);
+    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]);
+    let disk = plain(&boot.disk)?;
     command.args(["-drive", &format!("file={disk},format=raw,if=virtio,cache=writeback,discard=unmap")]);
+    for disk in &boot.read_only {
+        command.args(["-drive", &format!("file={},format=raw,if=virtio,readonly=on", plain(disk)?)]);
+    }
     command.args(["-device", "virtio-rng-pci"]);
-    command.arg("-kernel").arg(&boot.kernel).arg("-initrd").arg(&boot.initrd).args(["-append", &boot.options]);
+    match &boot.start {
+        Start::Kernel { kernel, initrd, options } => {
+            command.arg("-no-reboot");
+            command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd).args(["-append", options]);
+        }
+        Start::Bios => {}
+        Start::Uefi { variables } => {
+            command.args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={OVMF_CODE}")]);
+            command.args(["-drive", &format!("if=pflash,format=raw,file={}", plain(variables)?)]);
+        }
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     Ok(command)
+}
+
+/// Whether the processor helps. Only where somebody says so: on some machines /dev/kvm is there and every kernel hangs.
+fn hardware_support() -> bool {
+    std::env::var_os("THINROOT_KVM").is_some_and(|value| value == "1")
 }
 
 impl Console {
@@ -211,17 +292,6 @@ impl Console {
             }
             screen = self.0.1.wait_timeout(screen, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-}
-
-/// Unpacks an archive and writes it as an ext4 image: a disk to boot without a store.
-pub fn ext4_of(tree: &Path, image: &Path, size_mib: u64, uuid: &str) -> Result<()> {
-    let mut command = Command::new("mke2fs");
-    command.args(["-q", "-F", "-t", "ext4", "-U", uuid, "-d"]).arg(tree).arg(image).arg(format!("{size_mib}M"));
-    let out = command.stdin(Stdio::null()).output().context("run mke2fs")?;
-    match out.status.success() {
-        true => Ok(()),
-        false => Err(format!("mke2fs of {}: {}", image.display(), String::from_utf8_lossy(&out.stderr))),
     }
 }
 

@@ -15,6 +15,7 @@ use thinroot_core::path::TreePath;
 
 use super::held::Held;
 use crate::cmd::Cmd;
+use crate::durable;
 use crate::error::{Error, IoContext, Result};
 use crate::host::Host;
 use crate::store::{Access, NewVolume};
@@ -22,6 +23,7 @@ use crate::tree::confined;
 use crate::tree::write::{Open, Tree};
 
 const FSTAB: &str = "etc/fstab";
+const RULES_DIR: &str = "etc/thinroot/state.d";
 
 pub(super) fn furnish(
     host: &Host,
@@ -57,10 +59,22 @@ pub(super) fn furnish(
         Cmd::new("cp").args(["--archive", "--no-target-directory"]).arg(overlay).arg(root).run()?;
     }
     let mut tree = Tree::open(root)?;
+    let mut made = Vec::new();
     for (point, _) in &lines {
-        make_directories(&mut tree, point)?;
+        // What is mounted on top of the boot file system needs its directory there and not here.
+        match point.strip_prefix("/boot/") {
+            Some(below) => durable::create_dir_all(&host.boot.path().join(below))?,
+            None => made.extend(make_directories(&mut tree, point)?),
+        }
     }
     write_fstab(root, &mut tree, &lines)?;
+    if !made.is_empty() {
+        // Without a rule a directory outside the scope of the state would stay behind with each update.
+        let rules = made.iter().map(|path| format!("/{path} carry\n")).collect::<String>();
+        make_directories(&mut tree, RULES_DIR)?;
+        let text = format!("# Mount points that 'thinroot install' made.\n{rules}");
+        write_new(&mut tree, &format!("{RULES_DIR}/50-mount-points.policy"), &text)?;
+    }
     for volume in &layout.volumes {
         share(host, root, volume)?;
     }
@@ -68,8 +82,9 @@ pub(super) fn furnish(
     mounted.finish()
 }
 
-fn make_directories(tree: &mut Tree, point: &str) -> Result<()> {
-    let mut path = String::new();
+/// Makes what is missing of a path; gives what it made.
+fn make_directories(tree: &mut Tree, point: &str) -> Result<Vec<String>> {
+    let (mut path, mut created) = (String::new(), Vec::new());
     for part in point.split('/').filter(|part| !part.is_empty()) {
         path = if path.is_empty() { part.into() } else { format!("{path}/{part}") };
         let at = tree_path(&path)?;
@@ -78,9 +93,10 @@ fn make_directories(tree: &mut Tree, point: &str) -> Result<()> {
             let made = tree.file(&at, Open::Reference)?;
             let node = format!("/proc/self/fd/{}", made.as_raw_fd());
             std::fs::set_permissions(&node, PermissionsExt::from_mode(0o755)).at("set the mode of", point)?;
+            created.push(path.clone());
         }
     }
-    Ok(())
+    Ok(created)
 }
 
 /// Our lines, and of the image's those for other places.
@@ -96,11 +112,15 @@ fn write_fstab(root: &Path, tree: &mut Tree, lines: &[(String, String)]) -> Resu
     };
     let mut fstab: String = text.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect();
     lines.iter().for_each(|(_, line)| fstab += &format!("{line}\n"));
-    let temporary = tree_path("etc/fstab.thinroot-new")?;
-    let mut file = tree.file(&temporary, Open::New)?;
-    file.write_all(fstab.as_bytes()).at("write", FSTAB)?;
-    file.set_permissions(PermissionsExt::from_mode(0o644)).at("set the mode of", FSTAB)?;
-    tree.replace(&temporary, &at)
+    let temporary = "etc/fstab.thinroot-new";
+    write_new(tree, temporary, &fstab)?;
+    tree.replace(&tree_path(temporary)?, &at)
+}
+
+fn write_new(tree: &mut Tree, path: &str, text: &str) -> Result<()> {
+    let mut file = tree.file(&tree_path(path)?, Open::New)?;
+    file.write_all(text.as_bytes()).at("write", path)?;
+    file.set_permissions(PermissionsExt::from_mode(0o644)).at("set the mode of", path)
 }
 
 /// Makes a shared volume with what the layer has in that place.

@@ -114,8 +114,12 @@ pub fn configuration(menu: Menu, entries: &[EntryFile], default: Option<&EntryNa
     text.push_str(&chain());
     text.push_str(TAIL);
     if menu == Menu::Ours {
+        let fallback = entries.iter().find(|file| Some(&file.name) == default);
+        if let Some(file) = fallback {
+            let _ = write!(text, "function thinroot_fallback {{\n{}}}\n", plain_load(file)?);
+        }
         for file in entries {
-            text.push_str(&menu_entry(file)?);
+            text.push_str(&menu_entry(file, fallback.filter(|other| other.name != file.name).is_some())?);
         }
     }
     Ok(text)
@@ -149,7 +153,6 @@ if [ -n \"${thinroot_armed}\" -a -n \"${thinroot_left}\" ]; then
   if save_env --file \"${thinroot_dir}/thinroot.env\" thinroot_tries; then
     set default=\"${thinroot_armed}\"
     set thinroot_trying=\"${thinroot_armed}\"
-    set fallback=\"${thinroot_default}\"
   fi
 fi
 ";
@@ -165,26 +168,44 @@ fn chain() -> String {
     text
 }
 
-fn menu_entry(file: &EntryFile) -> Result<String, GrubError> {
-    let path = |path: &str| format!("\"${{thinroot_boot}}/\"{}", quoted(path.trim_start_matches('/')));
-    let title = file.entry.value("title").unwrap_or_default();
+/// Where kernel or initrd cannot be read, a person would be asked to press a key; the default is loaded instead.
+fn menu_entry(file: &EntryFile, has_fallback: bool) -> Result<String, GrubError> {
     let id = quoted(&id(&file.name));
+    let title = quoted(file.entry.value("title").unwrap_or_default());
     let mut text = format!(
-        "menuentry {} --unrestricted --id {id} {{\n  set thinroot_word=\n  \
-         if [ \"${{thinroot_trying}}\" = {id} ]; then set thinroot_word={TRY_WORD}; fi\n",
-        quoted(title)
+        "menuentry {title} --unrestricted --id {id} {{\n  set thinroot_word=\n  \
+         if [ \"${{thinroot_trying}}\" = {id} ]; then set thinroot_word={TRY_WORD}; fi\n"
     );
-    let _ = write!(text, "  linux {}", path(file.entry.value("linux").unwrap_or_default()));
-    for word in cmdline::split(&file.entry.options()).unwrap_or_default() {
-        let _ = write!(text, " {}", argument(&word)?);
-    }
-    text.push_str(" ${thinroot_word}\n");
-    let initrds: Vec<String> = file.entry.values("initrd").map(path).collect();
-    if !initrds.is_empty() {
-        let _ = writeln!(text, "  initrd {}", initrds.join(" "));
+    if has_fallback {
+        let (linux, initrd) = load(file)?;
+        let initrd = initrd.unwrap_or_else(|| "true".into());
+        let _ = write!(
+            text,
+            "  if {linux} ${{thinroot_word}}; then\n    if {initrd}; then true; else thinroot_fallback; fi\n  \
+             else thinroot_fallback; fi\n"
+        );
+    } else {
+        text.push_str(&plain_load(file)?);
     }
     text.push_str("}\n");
     Ok(text)
+}
+
+fn plain_load(file: &EntryFile) -> Result<String, GrubError> {
+    let (linux, initrd) = load(file)?;
+    Ok(format!("  {linux}\n") + &initrd.map(|initrd| format!("  {initrd}\n")).unwrap_or_default())
+}
+
+/// The commands that load kernel and initrds.
+fn load(file: &EntryFile) -> Result<(String, Option<String>), GrubError> {
+    let path = |path: &str| format!("\"${{thinroot_boot}}/\"{}", quoted(path.trim_start_matches('/')));
+    let mut linux = format!("linux {}", path(file.entry.value("linux").unwrap_or_default()));
+    for word in cmdline::split(&file.entry.options()).unwrap_or_default() {
+        let _ = write!(linux, " {}", argument(&word)?);
+    }
+    let initrds: Vec<String> = file.entry.values("initrd").map(path).collect();
+    let initrd = (!initrds.is_empty()).then(|| format!("initrd {}", initrds.join(" ")));
+    Ok((linux, initrd))
 }
 
 /// A kernel argument. GRUB puts quotes around the whole of one that has spaces, which the kernel understands as it does
@@ -264,18 +285,23 @@ mod tests {
     #[test]
     fn words_reach_the_kernel_as_they_are_and_nothing_of_them_is_run() {
         let file = entry("Bob's $node", "dyndbg=\"file a.c +p\" a=$(reboot);b");
-        let text = menu_entry(&file).unwrap();
         let vmlinuz = file.entry.value("linux").unwrap().trim_start_matches('/');
         let initrd = file.entry.value("initrd").unwrap().trim_start_matches('/');
-        let want = format!(
-            "menuentry 'Bob'\\''s $node' --unrestricted --id 'node-1-0+1-6.1.0-50-amd64' {{\n  set thinroot_word=\n  \
-             if [ \"${{thinroot_trying}}\" = 'node-1-0+1-6.1.0-50-amd64' ]; then set thinroot_word=thinroot.try; fi\n  \
-             linux \"${{thinroot_boot}}/\"'{vmlinuz}' 'root=/dev/vg/x' 'rw' 'thinroot.layer=node-1-0+1' \
-             'dyndbg=file a.c +p' 'a=$(reboot);b' ${{thinroot_word}}\n  initrd \"${{thinroot_boot}}/\"'{initrd}'\n}}\n"
+        let head = "menuentry 'Bob'\\''s $node' --unrestricted --id 'node-1-0+1-6.1.0-50-amd64' {\n  set thinroot_word=\n  \
+                    if [ \"${thinroot_trying}\" = 'node-1-0+1-6.1.0-50-amd64' ]; then set thinroot_word=thinroot.try; fi\n";
+        let linux = format!(
+            "linux \"${{thinroot_boot}}/\"'{vmlinuz}' 'root=/dev/vg/x' 'rw' 'thinroot.layer=node-1-0+1' \
+             'dyndbg=file a.c +p' 'a=$(reboot);b'"
         );
-        assert_eq!(text, want);
+        let initrd = format!("initrd \"${{thinroot_boot}}/\"'{initrd}'");
+        assert_eq!(menu_entry(&file, false).unwrap(), format!("{head}  {linux}\n  {initrd}\n}}\n"));
+        let tried = format!(
+            "{head}  if {linux} ${{thinroot_word}}; then\n    if {initrd}; then true; else thinroot_fallback; fi\n  \
+             else thinroot_fallback; fi\n}}\n"
+        );
+        assert_eq!(menu_entry(&file, true).unwrap(), tried);
         for bad in ["a=\\n", "a='b'"] {
-            assert_eq!(menu_entry(&entry("x", bad)).unwrap_err(), GrubError::Argument(bad.into()));
+            assert_eq!(menu_entry(&entry("x", bad), false).unwrap_err(), GrubError::Argument(bad.into()));
         }
     }
 
