@@ -54,7 +54,10 @@ pub const IMAGES: &[Need] = &[
 pub const BENCH: &[Need] = &[("rsync", "what the base writer is measured against")];
 
 /// For booting them.
-pub const VM: &[Need] = &[("qemu-system-x86", "boots layers in a virtual machine")];
+pub const VM: &[Need] = &[
+    ("qemu-system-x86", "boots layers in a virtual machine"),
+    ("ovmf", "UEFI firmware for the virtual machine"),
+];
 
 /// For making disks that real firmware boots.
 pub const INSTALL: &[Need] = &[
@@ -64,7 +67,6 @@ pub const INSTALL: &[Need] = &[
     ("grub-pc-bin", "GRUB for BIOS"),
     ("grub-efi-amd64-bin", "GRUB for UEFI"),
     ("systemd-boot-efi", "systemd-boot"),
-    ("ovmf", "UEFI firmware for the virtual machine"),
 ];
 
 /// Installs what is missing of these, after saying what and why.

@@ -66,7 +66,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         ["--nightly"] => Depth::Nightly,
         _ => return Err("usage: cargo xtask test [--quick|--nightly]".into()),
     };
-    packages::ensure(&[packages::TEST, packages::UML, packages::DIST])?;
+    packages::ensure(&[packages::TEST, packages::UML, packages::DIST, packages::INSTALL])?;
     if !rustix::process::getuid().is_root() {
         println!("test: not root: the tests that mount file systems will fail; run this with sudo to have them pass");
     }
