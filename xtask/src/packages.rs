@@ -54,10 +54,8 @@ pub const IMAGES: &[Need] = &[
 pub const BENCH: &[Need] = &[("rsync", "what the base writer is measured against")];
 
 /// For booting them.
-pub const VM: &[Need] = &[
-    ("qemu-system-x86", "boots layers in a virtual machine"),
-    ("ovmf", "UEFI firmware for the virtual machine"),
-];
+pub const VM: &[Need] =
+    &[("qemu-system-x86", "boots layers in a virtual machine"), ("ovmf", "UEFI firmware for the virtual machine")];
 
 /// For making disks that real firmware boots.
 pub const INSTALL: &[Need] = &[

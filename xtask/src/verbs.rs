@@ -31,7 +31,8 @@ cargo xtask VERB
   tidy               checks the rules of the house that the compiler does not know
   licences           checks that every dependency has an allowed licence
   images [--weekly]  builds the Debian images of demo and bench into the cache
-  vm [WAY] [ROW]…    hosts made by 'thinroot install', started by real firmware; a WAY is bios-grub, uefi-grub or
+  vm [--small | [WAY]… [ROW]…]
+                     hosts made by 'thinroot install', started by real firmware; a WAY is bios-grub, uefi-grub or
                      uefi-systemd-boot; a ROW is chain (loaders alone), life (a Debian is updated, goes back and forward, bad
                      images give way), cuts (power cuts during an update and a first start), or short (a part of life)
   uml [-d IMAGE[,ro]]… [-b DIR[,ro]]… [-e K=V]… [-t SECONDS] -- COMMAND

@@ -1,51 +1,124 @@
 //! `cargo xtask vm`: the matrix of machines with real firmware.
 
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use crate::cache::Cache;
 use crate::image::{self, Weekly};
+use crate::matrix::host::Images;
 use crate::matrix::{Ground, Way, chain, host};
 use crate::{Result, packages};
 
-/// What may be asked for by name.
-const ROWS: [&str; 4] = ["chain", "short", "life", "cuts"];
+/// A machine has one processor; more of them than processors here make all of them slower.
+const MACHINES: usize = 2;
 
-/// Runs the rows.
+/// A row of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Chain,
+    Short,
+    Life,
+    Cuts,
+}
+
+impl Row {
+    const ALL: [(&'static str, Row); 4] =
+        [("chain", Row::Chain), ("short", Row::Short), ("life", Row::Life), ("cuts", Row::Cuts)];
+
+    fn parse(name: &str) -> Option<Row> {
+        Row::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, row)| row)
+    }
+
+    fn name(self) -> &'static str {
+        Row::ALL.into_iter().find(|(_, row)| *row == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Each change: both loaders, both firmwares, and one whole host.
+const SMALL: [(Way, Row); 2] = [(Way::BiosGrub, Row::Short), (Way::UefiSystemdBoot, Row::Chain)];
+
+/// Runs the rows that are asked for, else all but the short one, which is a part of a longer one.
 pub fn run(args: &[String]) -> Result<ExitCode> {
-    let mut rows = args.to_vec();
-    let mut ways = Way::ALL.to_vec();
-    if let Some(named) = rows.first().and_then(|name| Way::ALL.into_iter().find(|way| way.name() == name)) {
-        (ways, rows) = (vec![named], rows.split_off(1));
+    let rows = asked(args)?;
+    packages::ensure(&[packages::IMAGES, packages::VM, packages::UML, packages::INSTALL, packages::DIST])?;
+    if !rustix::process::getuid().is_root() {
+        return Err("the machines' images are made with mounts, and so need root: run it with sudo".into());
     }
-    let wanted = |row: &str| rows.is_empty() || rows.iter().any(|name| name == row);
-    if let Some(unknown) = rows.iter().find(|row| !ROWS.contains(&row.as_str())) {
-        return Err(format!("no row {unknown:?}; usage: cargo xtask vm [WAY] [chain] [short] [life] [cuts]"));
-    }
-    packages::ensure(&[packages::IMAGES, packages::VM, packages::UML, packages::INSTALL])?;
     let cache = Cache::open()?;
     let images = image::ensure(&cache, &super::images::today()?, Weekly::No)?;
     let ground = Ground::new(cache)?;
-    if wanted("chain") {
+    if rows.iter().any(|(_, row)| *row == Row::Chain) {
         chain::images(&ground, &images.second.archive)?;
-        for way in &ways {
-            chain::row(&ground, *way)?;
+    }
+    let whole = rows.iter().any(|(_, row)| *row != Row::Chain);
+    let hosts = whole.then(|| host::images(&ground, &images)).transpose()?;
+    let (next, ended) = (Mutex::new(rows.iter()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..MACHINES {
+            scope.spawn(|| {
+                while let Some((way, row)) = locked(&next).next() {
+                    let result = one(&ground, *way, *row, hosts.as_ref());
+                    println!("vm: {} {}: {}", way.name(), row.name(), result.as_ref().map_or("FAIL", |()| "ok"));
+                    locked(&ended).push(result.map_err(|why| format!("{} {}: {why}", way.name(), row.name())));
+                }
+            });
+        }
+    });
+    let failed: Vec<String> = locked(&ended).drain(..).filter_map(Result::err).collect();
+    failed.iter().for_each(|why| println!("\nvm: {why}"));
+    println!("vm: {} passed, {} failed", rows.len() - failed.len(), failed.len());
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn one(ground: &Ground, way: Way, row: Row, hosts: Option<&Images>) -> Result<()> {
+    let hosts = || hosts.ok_or("there are no images");
+    match row {
+        Row::Chain => chain::row(ground, way),
+        Row::Short => host::short(ground, way, hosts()?),
+        Row::Life => host::life(ground, way, hosts()?),
+        Row::Cuts => host::cuts(ground, way, hosts()?),
+    }
+}
+
+/// `[--small] [WAY]… [ROW]…`
+fn asked(args: &[String]) -> Result<Vec<(Way, Row)>> {
+    if args == ["--small"] {
+        return Ok(SMALL.to_vec());
+    }
+    let (mut ways, mut rows) = (Vec::new(), Vec::new());
+    for word in args {
+        match (Way::ALL.into_iter().find(|way| way.name() == word), Row::parse(word)) {
+            (Some(way), _) => ways.push(way),
+            (None, Some(row)) => rows.push(row),
+            (None, None) => {
+                return Err(format!("no way and no row {word:?}; usage: cargo xtask vm [--small | [WAY]… [ROW]…]"));
+            }
         }
     }
-    // What is in the long life is not done once more for its own sake.
-    let short = rows.iter().any(|row| row == "short");
-    if short || wanted("life") || wanted("cuts") {
-        let hosts = host::images(&ground, &images)?;
-        for way in &ways {
-            if short {
-                host::short(&ground, *way, &hosts)?;
-            }
-            if wanted("life") {
-                host::life(&ground, *way, &hosts)?;
-            }
-            if wanted("cuts") {
-                host::cuts(&ground, *way, &hosts)?;
-            }
-        }
+    if ways.is_empty() {
+        ways = Way::ALL.to_vec();
     }
-    Ok(ExitCode::SUCCESS)
+    if rows.is_empty() {
+        rows = vec![Row::Chain, Row::Life, Row::Cuts];
+    }
+    Ok(rows.iter().flat_map(|row| ways.iter().map(|way| (*way, *row))).collect())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_asked_for_by_name() {
+        let ask = |line: &str| asked(&line.split_whitespace().map(String::from).collect::<Vec<_>>());
+        assert_eq!(ask("bios-grub life"), Ok(vec![(Way::BiosGrub, Row::Life)]));
+        assert_eq!(ask("uefi-grub chain cuts"), Ok(vec![(Way::UefiGrub, Row::Chain), (Way::UefiGrub, Row::Cuts)]));
+        assert_eq!(ask("").unwrap().len(), 9);
+        assert_eq!(ask("--small"), Ok(SMALL.to_vec()));
+        assert!(ask("bios").is_err() && ask("--small chain").is_err());
+    }
 }
