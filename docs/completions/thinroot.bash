@@ -1330,7 +1330,7 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__update)
-            opts="-q -h --as --check --plan --stage-only --from --size --fs --allow-downgrade --store --boot-dir --json --quiet --help"
+            opts="-q -h --as --check --plan --stage-only --from --size --fs --allow-downgrade --try-again --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -163,6 +163,7 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l check -d 'O
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l plan -d 'Show everything that would happen, and do nothing'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l stage-only -d 'Do everything but arm the new layer'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l allow-downgrade -d 'Let an older version replace a newer one'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l try-again -d 'Try an image once more that did not prove itself here'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s h -l help -d 'Print help (see more with \'--help\')'

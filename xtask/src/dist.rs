@@ -67,9 +67,10 @@ pub fn pack(kind: Kind, program: &Path, facts: &Facts, work: &Path, out: &Path) 
 }
 
 /// Documentation for users, from the root of the repository.
-const DOCS: [&str; 8] = [
+const DOCS: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
+    "docs/boot.md",
     "docs/exit-codes.md",
     "docs/glossary.md",
     "docs/health.md",

@@ -23,7 +23,7 @@ use thinroot_core::install::{self as rules, Layout, Loader, Needs, Purpose, Wish
 use thinroot_core::inventory::{FsKind, Inventory};
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::Need;
-use thinroot_core::plan::update::{self, Arm, Downgrade};
+use thinroot_core::plan::update::{self, Arm, Downgrade, Failed};
 
 use crate::boot::{BootDir, LoaderKind};
 use crate::cmd::Cmd;
@@ -212,6 +212,7 @@ fn options(request: &Request) -> UpdateOptions {
         fs: request.fs,
         arm: Arm::Later,
         downgrade: Downgrade::Allow,
+        failed: Failed::TryAgain,
     }
 }
 

@@ -34,6 +34,7 @@ pub fn plain_update() -> UpdateOptions {
         fs: None,
         arm: thinroot_core::plan::update::Arm::Next,
         downgrade: thinroot_core::plan::update::Downgrade::Refuse,
+        failed: thinroot_core::plan::update::Failed::Refuse,
     }
 }
 

@@ -98,7 +98,10 @@ pub fn row(ground: &Ground, way: Way) -> Result<()> {
         // It hands a kernel that cannot be loaded back to the firmware, and what that does is its own affair.
         return Ok(());
     }
-    machine.off("bless tiny-1, update to tiny-4", &format!("T bless tiny-1-0+1; {}", update(4)))?;
+    let damage = "T bless tiny-1-0+1; head -c 100 /dev/zero >/run/bootdir/grub/thinroot.env";
+    machine.off("bless tiny-1, damage the environment block", damage)?;
+    machine.starts("without it the default is started", &[(1, DEFAULT)])?;
+    machine.off("update to tiny-4", &update(4))?;
     machine.starts("a damaged kernel is passed over", &[(1, DEFAULT)])
 }
 

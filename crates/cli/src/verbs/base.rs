@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use thinroot_core::name::ImageId;
-use thinroot_core::plan::update::{Arm, Downgrade};
+use thinroot_core::plan::update::{Arm, Downgrade, Failed};
 use thinroot_engine::error::Result;
 use thinroot_engine::execute::Report;
 use thinroot_engine::host::{BaseDamage, BaseStatus, RetireTarget, UpdateOptions};
@@ -138,8 +138,14 @@ fn add(session: &Session, wanted: &ImageArgs, size_bytes: Option<u64>, fs: Optio
     let host = session.host(Mounts::Private)?;
     let change = session.change(&host)?;
     let mut image = session.image(wanted)?;
-    let options =
-        UpdateOptions { from: None, size_bytes, fs: fs.map(Fs::kind), arm: Arm::Later, downgrade: Downgrade::Allow };
+    let options = UpdateOptions {
+        from: None,
+        size_bytes,
+        fs: fs.map(Fs::kind),
+        arm: Arm::Later,
+        downgrade: Downgrade::Allow,
+        failed: Failed::TryAgain,
+    };
     let report = change.add_base(&mut image, &options, &session.story)?;
     let base = image.info.id.clone();
     let (exit, text) = match &report {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use thinroot_core::inventory::FsKind;
 use thinroot_core::name::{ImageId, LayerName};
-use thinroot_core::plan::update::{Arm, Downgrade, Planned};
+use thinroot_core::plan::update::{Arm, Downgrade, Failed, Planned};
 use thinroot_core::plan::{Need, Plan, Room};
 use thinroot_core::state::StatePlan;
 use thinroot_engine::error::{Error, ErrorKind, Result};
@@ -60,6 +60,9 @@ pub struct Args {
     /// Let an older version replace a newer one
     #[arg(long)]
     pub allow_downgrade: bool,
+    /// Try an image once more that did not prove itself here
+    #[arg(long)]
+    pub try_again: bool,
 }
 
 /// A file system, as it is named on the command line.
@@ -140,6 +143,7 @@ fn options(args: &Args) -> UpdateOptions {
         fs: args.fs.map(Fs::kind),
         arm: if args.stage_only { Arm::Later } else { Arm::Next },
         downgrade: if args.allow_downgrade { Downgrade::Allow } else { Downgrade::Refuse },
+        failed: if args.try_again { Failed::TryAgain } else { Failed::Refuse },
     }
 }
 

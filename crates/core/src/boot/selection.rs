@@ -202,8 +202,8 @@ impl Selection {
         }
     }
 
-    /// The layer passed its health checks: it becomes the default, its counting ends, an earlier failure of it is
-    /// struck. Blessing the default leaves another arming alone. No inverse: going back is arming another layer.
+    /// The layer passed its health checks: it becomes the default, its counting ends, an earlier failure of its image
+    /// is struck. Blessing the default leaves another arming alone. No inverse: going back is arming another layer.
     pub fn bless(&self, layer: &LayerName) -> Result<Selection, SelectionError> {
         if !self.boots(layer) {
             return Err(SelectionError::NotSelected(layer.clone()));
@@ -215,7 +215,8 @@ impl Selection {
         }
         after.default = Some(layer.clone());
         after.armed.take_if(|armed| armed.layer == *layer);
-        after.failed.retain(|failure| failure.layer != *layer);
+        // The same image under another number failed and is good now.
+        after.failed.retain(|failure| failure.layer.base() != layer.base());
         after.good.retain(|good| good != layer);
         after.good.insert(0, layer.clone());
         after.good.truncate(MAX_GOOD);

@@ -27,6 +27,8 @@ pub struct Request {
     pub arm: Arm,
     /// Whether an older version may replace a newer one.
     pub downgrade: Downgrade,
+    /// Whether an image that failed here may be tried once more.
+    pub failed: Failed,
     /// What it will use at worst, as far as it can be told beforehand.
     pub need: Need,
 }
@@ -47,6 +49,15 @@ pub enum Downgrade {
     Refuse,
     /// The admin wants it.
     Allow,
+}
+
+/// Whether an image that did not prove itself here is acceptable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// It is refused: nothing but a person says that it is better now.
+    Refuse,
+    /// The admin wants it.
+    TryAgain,
 }
 
 /// What came of planning.
@@ -79,6 +90,9 @@ pub fn update(inventory: &Inventory, request: &Request, seed: Seed) -> Result<Pl
     let image = &request.image;
     if let Some(armed) = inventory.selection.armed().filter(|armed| armed.layer.base() == &image.id) {
         return Ok(Planned::Nothing(format!("{} is staged and armed already: {}", image.id, armed.layer)));
+    }
+    if request.failed == Failed::Refuse {
+        not_failed_here(inventory, image)?;
     }
     let steps = base_steps(inventory, request)?;
     if steps.is_none() && from.base() == &image.id {
@@ -215,6 +229,19 @@ fn base_steps(inventory: &Inventory, request: &Request) -> Result<Option<Vec<Ste
     ]))
 }
 
+/// The same bytes under another name are the same failure.
+fn not_failed_here(inventory: &Inventory, image: &ImageInfo) -> Result<(), Refusal> {
+    let digest = image.digest.short();
+    let same = |digest_there: &Option<String>| digest_there.as_ref() == Some(&digest);
+    match inventory.selection.failed().iter().find(|failure| same(&failure.image_digest)) {
+        None => Ok(()),
+        Some(failure) => Err(Refusal::new(
+            format!("this image failed here as {}: {}", failure.layer, failure.reason),
+            "publish a mended image under a new release; to try this one once more, --try-again",
+        )),
+    }
+}
+
 fn admit(from: &LayerName, request: &Request) -> Result<(), Refusal> {
     let image = &request.image.id;
     if image.name() != from.base().name() {
@@ -265,7 +292,8 @@ mod tests {
             source: "tar:x".into(),
         };
         let (arm, downgrade) = (Arm::Next, Downgrade::Refuse);
-        Request { image, from: None, size_bytes: None, fs: None, arm, downgrade, need: Need::default() }
+        let failed = Failed::Refuse;
+        Request { image, from: None, size_bytes: None, fs: None, arm, downgrade, failed, need: Need::default() }
     }
 
     const SEED: Seed = Seed { now_sec: 1_800_000_000, salt: 7 };
@@ -313,6 +341,26 @@ mod tests {
         inventory.volumes[0].image_digest = Some(Digest([1; 32]).short());
         let again = steps(update(&inventory, &request("node-1-0"), SEED).unwrap());
         assert_eq!(again, ["node-1-0+1 is of node-1-0 already"]);
+    }
+
+    #[test]
+    fn an_image_that_failed_here_is_tried_again_only_on_demand() {
+        let mut inventory = inventory(&["node-1-0", "node-1-0+1"]);
+        let (bad, mut wanted) = ("node-2-0+1".parse().unwrap(), request("node-2-0"));
+        let digest = wanted.image.digest.short();
+        let failed = |digest: &str| {
+            let armed = inventory.selection.arm(&bad, 3).unwrap();
+            armed.fail(&bad, Some(digest), "nginx is inactive").unwrap()
+        };
+        let (same, other) = (failed(&digest), failed("0123456789abcdef"));
+        inventory.selection = same;
+        let refused = update(&inventory, &wanted, SEED).unwrap_err();
+        assert_eq!(refused.why, "this image failed here as node-2-0+1: nginx is inactive");
+        wanted.failed = Failed::TryAgain;
+        assert!(matches!(update(&inventory, &wanted, SEED), Ok(Planned::Plan(_))));
+        wanted.failed = Failed::Refuse;
+        inventory.selection = other;
+        assert!(matches!(update(&inventory, &wanted, SEED), Ok(Planned::Plan(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use thinroot_core::inventory::FsKind;
 use thinroot_core::manifest::{Digest, Manifest};
 use thinroot_core::name::LayerName;
 use thinroot_core::plan::Need;
-use thinroot_core::plan::update::{self, Arm, Downgrade, Planned, Request};
+use thinroot_core::plan::update::{self, Arm, Downgrade, Failed, Planned, Request};
 use thinroot_core::state::StatePlan;
 
 use super::Host;
@@ -34,6 +34,8 @@ pub struct UpdateOptions {
     pub arm: Arm,
     /// Whether an older version may replace a newer one.
     pub downgrade: Downgrade,
+    /// Whether an image that failed here may be tried once more.
+    pub failed: Failed,
 }
 
 /// Everything an update would do.
@@ -110,6 +112,7 @@ pub(crate) fn request(image: &Image, options: &UpdateOptions, need: Need) -> Req
         fs: options.fs,
         arm: options.arm,
         downgrade: options.downgrade,
+        failed: options.failed,
         need,
     }
 }
