@@ -72,6 +72,11 @@ fn what_could_be_lost_is_refused_before_anything_is_touched() {
     refused("--disk /dev/ubdb", "not empty: LVM2_member on /dev/ubdb", OTHER);
     shell("lvcreate -qq -L 8m -n x thinroot");
     refused("--disk /dev/ubdb --wipe --vg other", "in use: thinroot-x is on /dev/ubdb", OTHER);
+    shell(&format!(
+        "cd {WORK}; mkdir initrd; touch initrd/init; (cd initrd; echo init | busybox cpio -o -H newc 2>/dev/null) >bare
+         cp bare tree/boot/initrd.img-6.1.0-9; tar -cf node.tar -C tree ."
+    ));
+    refused("--disk /dev/ubda", "lacks LVM's program and the kernel's module dm-thin-pool", DISK);
     let usage = |args: &str, words: &str| {
         let (code, _, said) = install(args);
         assert_eq!((code, said.contains(words)), (2, true), "{args}: {said}");

@@ -80,7 +80,7 @@ pub struct Installed {
 }
 
 /// Lays the disk out and writes nothing.
-pub fn plan(request: &Request, image: &Image) -> Result<Layout> {
+pub fn plan(request: &Request, image: &mut Image) -> Result<Layout> {
     let attempted = match &request.target {
         Target::Disk(path) | Target::File { path, .. } => format!("install {} on {}", image.info.id, path.display()),
     };
@@ -91,11 +91,7 @@ pub fn plan(request: &Request, image: &Image) -> Result<Layout> {
     tools(request.wish.loader, image.info.arch, &attempted)?;
     let options = options(request);
     let wanted = crate::host::request(image, &options, Need::default());
-    let kernel = image.info.kernels.first().filter(|kernel| kernel.initrd.is_some());
-    if kernel.is_none() {
-        return Err(Error::refused(attempted, "the image has no kernel with an initrd, which a thin root needs")
-            .mend("build the image with a kernel and an initrd that can activate LVM thin volumes"));
-    }
+    crate::source::require_thin_root(image)?;
     let needs = Needs {
         content_bytes: image.info.content_bytes,
         kernel_bytes: crate::host::kernel_files(image).iter().map(|file| file.size_bytes).sum(),

@@ -8,6 +8,7 @@ mod content;
 mod directory;
 mod draft;
 mod filesystem;
+mod initrd;
 pub mod limits;
 mod localise;
 mod oci;
@@ -26,6 +27,7 @@ use thinroot_core::name::ImageId;
 use thinroot_core::path::TreePath;
 
 pub use self::directory::{manifest_of_tree, tree_contents};
+pub(crate) use self::initrd::require_thin_root;
 pub(crate) use self::localise::localise;
 pub use self::reference::ImageRef;
 use crate::error::Result;

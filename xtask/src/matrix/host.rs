@@ -11,12 +11,15 @@ use crate::vm::Vm;
 use crate::{Context, Result, dist};
 
 /// An emulated start of the whole system.
-const START: Duration = Duration::from_secs(400);
+const START: Duration = Duration::from_secs(300);
 /// Three tries, each until its timer, and the start after them.
 const FALL_BACK: Duration = Duration::from_secs(1500);
 /// An update inside an emulated machine.
 const UPDATE: Duration = Duration::from_secs(1800);
 const DISK_MIB: u64 = 10 << 10;
+/// What a machine is asked that was not found good.
+const WHY: &str = "cat /proc/cmdline; systemctl list-jobs --no-legend; systemctl --failed --no-legend; \
+                   systemctl status --no-pager --full thinroot-health thinroot-bless thinroot-catch-up; thinroot status";
 /// The step of an update that is its commit point.
 const ARM: u32 = 9;
 /// After which step's beginning, and how many seconds after it, the power is cut. Not while it is armed: either layer may
@@ -261,7 +264,11 @@ pub fn cuts(ground: &Ground, way: Way, images: &Images) -> Result<()> {
 impl Machine<'_> {
     /// Waits for the machine, logs in, and looks what runs and that it was blessed.
     fn arrives(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
-        vm.wait_for(&format!("VM-GOOD {layer}"), START)?;
+        if let Err(error) = vm.wait_for(&format!("VM-GOOD {layer}"), START) {
+            // Whoever reads the error has no machine any more.
+            let said = vm.enter("root", "root").and_then(|()| vm.run(WHY)).map_or_else(|e| e, |(_, said)| said);
+            return Err(format!("{}: {error}\n{said}", self.row));
+        }
         vm.enter("root", "root")?;
         self.look(vm, layer, mark)
     }

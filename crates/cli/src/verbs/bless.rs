@@ -14,7 +14,8 @@ use crate::session::{Mounts, Session};
 /// The layer becomes the default and its tries are no longer counted. Run it after the health checks of a new layer
 /// have passed; without it the host comes back by itself on the old layer when the tries are used up.
 ///
-/// Only the armed layer or the default can be blessed.
+/// Only the armed layer or the default can be blessed. A running layer that is neither, because somebody chose it in the
+/// boot loader's menu, is left as it is: the next boot is the default's.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The layer [default: the booted one, else the armed one]
@@ -40,13 +41,16 @@ pub const GUIDES: &[Guide] = &[Guide {
 
 #[derive(Serialize)]
 struct Body {
-    layer: LayerName,
+    layer: Option<LayerName>,
 }
 
 /// Does it.
 pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let host = session.host(Mounts::Private)?;
     let layer = session.change(&host)?.bless(args.layer.as_ref())?;
-    let text = format!("layer {layer} is good and the default\n");
+    let text = match &layer {
+        Some(layer) => format!("layer {layer} is good and the default\n"),
+        None => "the running layer was chosen by hand; what boots next stays as it is\n".to_string(),
+    };
     Ok(Answer::new(Exit::Done, text, "bless", &Body { layer }))
 }

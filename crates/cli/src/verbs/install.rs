@@ -126,7 +126,7 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let request = request(args)?;
     session.enter("install a host", Mounts::Private)?;
     let mut image = session.image(&args.image)?;
-    let layout = install::plan(&request, &image)?;
+    let layout = install::plan(&request, &mut image)?;
     let shown = render::install::layout(&layout);
     if args.dry_run {
         let body = Body { changed: false, layout, layer: None, findings: vec![] };

@@ -165,28 +165,33 @@ impl<'a> Change<'a> {
         Ok(changed)
     }
 
-    /// Declares a layer good: it becomes the default and counting ends. Without a name: the booted one, else the armed.
-    pub fn bless(&self, layer: Option<&LayerName>) -> Result<LayerName> {
+    /// Declares a layer good: it becomes the default and counting ends. Without a name: the booted one, else the armed;
+    /// none where the booted one is neither armed nor the default, as one is that a person chose in the loader's menu:
+    /// that says nothing about what boots next.
+    pub fn bless(&self, layer: Option<&LayerName>) -> Result<Option<LayerName>> {
         let selection = self.host.boot.read_selection()?.unwrap_or_default();
         let armed = selection.armed().map(|armed| &armed.layer);
         let chosen = layer.or(self.host.booted.as_ref()).or(armed).or(selection.default_layer()).cloned();
         let refuse = |why: String| Error::refused("bless a layer", why);
+        let unasked = layer.is_none();
         let layer = chosen.ok_or_else(|| refuse("no layer is booted or armed".into()))?;
+        if unasked && self.host.booted.as_ref() == Some(&layer) && !selection.boots(&layer) {
+            return Ok(None);
+        }
         let blessed = selection.bless(&layer).map_err(|e| refuse(e.to_string()))?;
         self.host.boot.set_selection(&blessed)?;
         if self.host.booted.as_ref() == Some(&layer) {
             crate::deadman::stop()?;
         }
-        Ok(layer)
+        Ok(Some(layer))
     }
 
     /// Records that the booted layer did not prove itself, and ends its arming: the default boots next. False where it is
-    /// the default itself, and there is nothing to fall back to.
+    /// the default itself, and there is nothing to fall back to, or where a person chose it by hand.
     pub fn give_up(&self, why: &str) -> Result<bool> {
         let selection = self.host.boot.read_selection()?.unwrap_or_default();
-        let Some(layer) = self.host.booted.as_ref().filter(|layer| selection.default_layer() != Some(layer)) else {
-            return Ok(false);
-        };
+        let armed = selection.armed().map(|armed| &armed.layer);
+        let Some(layer) = self.host.booted.as_ref().filter(|layer| armed == Some(layer)) else { return Ok(false) };
         let failed = selection.fail(layer, image_digest(self.host, layer)?.as_deref(), why);
         self.host.boot.set_selection(&failed.map_err(|e| Error::refused(format!("give up {layer}"), e))?)?;
         Ok(true)

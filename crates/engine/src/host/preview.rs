@@ -11,9 +11,9 @@ use thinroot_core::state::StatePlan;
 
 use super::Host;
 use crate::boot::KernelFile;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::{Event, Reporter};
-use crate::source::Image;
+use crate::source::{self, Image};
 use crate::store::StoreKind;
 
 /// A changed file costs at least this in the pool: one 64 KiB chunk, rarely shared with another changed file.
@@ -90,17 +90,11 @@ impl Host {
         })
     }
 
-    pub(super) fn require_initrd(&self, image: &Image) -> Result<()> {
-        let kernel = image.info.kernels.first();
-        if self.store.survey()?.kind != StoreKind::LvmThin || kernel.is_some_and(|kernel| kernel.initrd.is_some()) {
-            return Ok(());
+    pub(super) fn require_initrd(&self, image: &mut Image) -> Result<()> {
+        match self.store.survey()?.kind {
+            StoreKind::LvmThin => source::require_thin_root(image),
+            StoreKind::Directory | StoreKind::Simulated => Ok(()),
         }
-        let version = kernel.map(|kernel| kernel.version.clone()).unwrap_or_default();
-        Err(Error::refused(
-            format!("use image {}", image.info.id),
-            format!("its kernel {version} has no initrd, and a root on a thin volume cannot be mounted without one"),
-        )
-        .mend(format!("build the image with /boot/initrd.img-{version} that can activate LVM thin volumes")))
     }
 }
 
