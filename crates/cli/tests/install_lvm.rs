@@ -63,7 +63,8 @@ fn what_could_be_lost_is_refused_before_anything_is_touched() {
     refused("--disk /dev/ubdb", "/dev/ubdb has 1024 MiB and ", OTHER);
     shell(&format!("mkfs.ext4 -q -L precious {OTHER}; mkdir {WORK}/mnt"));
     refused("--disk /dev/ubdb", "not empty: ext4 'precious' on /dev/ubdb", OTHER);
-    shell(&format!("mount {OTHER} {WORK}/mnt"));
+    // Read-only, so that the file system itself writes nothing while it is looked at.
+    shell(&format!("mount -o ro,noload {OTHER} {WORK}/mnt"));
     for args in ["--disk /dev/ubdb", "--disk /dev/ubdb --wipe"] {
         refused(args, &format!("in use: /dev/ubdb is mounted at {WORK}/mnt"), OTHER);
     }
@@ -86,6 +87,7 @@ fn what_could_be_lost_is_refused_before_anything_is_touched() {
     usage("--disk /dev/ubda1", "it is a partition");
     usage("--disk /dev/ubda --volume /etc=1G", "belongs to each layer");
     usage("--image x", "--size");
+    usage("--disk /dev/ubda --vg a:b", "use the LVM name");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!   -> loader -> first base and layer (the verbs of any host) -> fstab, shared volumes -> let go of everything
 //! ```
 //!
-//! Must stay true: the disk is looked at twice, the second time when it is held for us alone, and nothing is written before
+//! Must stay true: the disk is looked at twice, the second time when nobody else has it, and nothing is written before
 //! both looks agree; whatever fails later leaves the disk without a partition table, as it was found. There is no
 //! journal: before the end there is no host whose plan could be resumed.
 
@@ -84,20 +84,16 @@ pub fn plan(request: &Request, image: &mut Image) -> Result<Layout> {
     let attempted = match &request.target {
         Target::Disk(path) | Target::File { path, .. } => format!("install {} on {}", image.info.id, path.display()),
     };
+    LvmThinStore::check_names(&request.wish.vg, &request.wish.pool)?;
     let disk = match &request.target {
         Target::Disk(path) => look(path)?,
         Target::File { path, size_bytes } => disk::future_file(path, *size_bytes)?,
     };
     tools(request.wish.loader, image.info.arch, &attempted)?;
-    let options = options(request);
-    let wanted = crate::host::request(image, &options, Need::default());
+    let wanted = crate::host::request(image, &options(request), Need::default());
     crate::source::require_thin_root(image)?;
-    let needs = Needs {
-        content_bytes: image.info.content_bytes,
-        kernel_bytes: crate::host::kernel_files(image).iter().map(|file| file.size_bytes).sum(),
-        root_bytes: update::base_size(&Inventory::default(), &wanted),
-    };
-    let layout = rules::layout(&disk, &request.wish, &needs)
+    let root_bytes = update::base_size(&Inventory::default(), &wanted);
+    let layout = rules::layout(&disk, &request.wish, &needs(image, root_bytes))
         .map_err(|refusal| Error::refused(attempted.clone(), refusal.why).mend(refusal.mend))?;
     if group_exists(&layout.vg)? {
         return Err(Error::refused(attempted, format!("this machine sees a volume group {} already", layout.vg))
@@ -109,11 +105,9 @@ pub fn plan(request: &Request, image: &mut Image) -> Result<Layout> {
 /// Makes the host. `layout` is what [`plan`] gave and a person may have seen.
 pub fn install(request: &Request, layout: &Layout, image: &mut Image, reporter: &dyn Reporter) -> Result<Installed> {
     let held = held::Held::take(&request.target)?;
-    // The second look: between the plan and now anything may have been put there.
-    let again = rules::layout(&held.look()?, &request.wish, &needs_of(layout, image))
-        .map_err(|refusal| Error::refused("install", refusal.why).mend(refusal.mend))?;
-    if again.partitions != layout.partitions || again.wiped != layout.wiped {
-        return Err(Error::refused("install", "the disk is not what it was when this was planned").mend("try again"));
+    if let Err(error) = still_as_planned(request, layout, &held, image) {
+        held.let_go();
+        return Err(error);
     }
     let made = make(request, layout, &held, image, reporter);
     match made {
@@ -128,12 +122,19 @@ pub fn install(request: &Request, layout: &Layout, image: &mut Image, reporter: 
     }
 }
 
-fn needs_of(layout: &Layout, image: &Image) -> Needs {
-    Needs {
-        content_bytes: image.info.content_bytes,
-        kernel_bytes: crate::host::kernel_files(image).iter().map(|file| file.size_bytes).sum(),
-        root_bytes: layout.root_bytes,
+/// The second look: between the plan and now anything may have been put there.
+fn still_as_planned(request: &Request, layout: &Layout, held: &held::Held, image: &Image) -> Result<()> {
+    let again = rules::layout(&held.look()?, &request.wish, &needs(image, layout.root_bytes))
+        .map_err(|refusal| Error::refused("install", refusal.why).mend(refusal.mend))?;
+    if again.partitions != layout.partitions || again.wiped != layout.wiped {
+        return Err(Error::refused("install", "the disk is not what it was when this was planned").mend("try again"));
     }
+    Ok(())
+}
+
+fn needs(image: &Image, root_bytes: u64) -> Needs {
+    let kernel_bytes = crate::host::kernel_files(image).iter().map(|file| file.size_bytes).sum();
+    Needs { content_bytes: image.info.content_bytes, kernel_bytes, root_bytes }
 }
 
 fn make(

@@ -28,14 +28,15 @@ const CUTS: [(u32, u64); 10] = [(1, 0), (2, 0), (2, 20), (3, 0), (4, 0), (5, 0),
 /// Of no use to a test, and a good part of an image.
 const LEFT_OUT: [&str; 4] = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"];
 
-/// Says on the console which layer was found good: what a person would see of it.
+/// Says on the console which layer was found good, until somebody has seen it: what is written while the login prompt is
+/// made ready may be lost.
 const GOOD: &str = "[Unit]
 DefaultDependencies=no
 Requires=boot-complete.target
-After=boot-complete.target thinroot-bless.service serial-getty@ttyS0.service
+After=boot-complete.target thinroot-bless.service
 [Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'for word in $$(cat /proc/cmdline); do case $$word in thinroot.layer=*) echo \"VM-GOOD $${word#*=}\";; esac; done'
+ExecStart=/bin/sh -c 'for word in $$(cat /proc/cmdline); do case $$word in thinroot.layer=*) layer=$${word#*=};; esac; done; \
+    until [ -e /run/vm-seen ]; do echo VM-GOOD $$layer; sleep 3; done'
 StandardOutput=tty
 TTYPath=/dev/ttyS0
 [Install]
@@ -269,8 +270,13 @@ impl Machine<'_> {
             let said = vm.enter("root", "root").and_then(|()| vm.run(WHY)).map_or_else(|e| e, |(_, said)| said);
             return Err(format!("{}: {error}\n{said}", self.row));
         }
-        vm.enter("root", "root")?;
+        self.log_in(vm)?;
         self.look(vm, layer, mark)
+    }
+
+    fn log_in(&self, vm: &mut Vm) -> Result<()> {
+        vm.enter("root", "root")?;
+        vm.must("touch /run/vm-seen; sleep 4").map(drop)
     }
 
     fn look(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
@@ -304,7 +310,7 @@ impl Machine<'_> {
     /// A machine that was switched on with a bad image armed comes to its old layer without anybody's help.
     fn falls_back(&self, vm: &mut Vm, old: &str, bad: &str, why: &str) -> Result<()> {
         vm.wait_for(&format!("VM-GOOD {old}"), FALL_BACK)?;
-        vm.enter("root", "root")?;
+        self.log_in(vm)?;
         self.look(vm, old, "default")?;
         let status = vm.must("thinroot -q status")?;
         expect(&status, why)?;

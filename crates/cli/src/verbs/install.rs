@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub overlay: Option<PathBuf>,
     /// Lose what the disk holds
-    #[arg(long)]
+    #[arg(long, conflicts_with = "file")]
     pub wipe: bool,
     /// Print the exact layout, and do nothing
     #[arg(long)]

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::name::LayerName;
 
-use super::Armed;
+use super::{Armed, Selection};
 
 /// The word that a loader adds to the kernel command line of what it tries: the initrd then starts a timer that restarts
 /// the machine, unless the layer is declared good before.
@@ -27,6 +27,13 @@ pub struct LoaderState {
     pub default: Option<LayerName>,
     /// The layer it tries, and how often still.
     pub armed: Option<Armed>,
+}
+
+/// What a loader that follows a selection does.
+impl From<&Selection> for LoaderState {
+    fn from(selection: &Selection) -> Self {
+        LoaderState { default: selection.default_layer().cloned(), armed: selection.armed().cloned() }
+    }
 }
 
 impl LoaderState {

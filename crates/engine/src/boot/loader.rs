@@ -77,10 +77,6 @@ impl Wish<'_> {
     fn armed(&self) -> Option<(&EntryFile, u8)> {
         self.selection.armed().and_then(|armed| Some((self.entry_of(&armed.layer)?, armed.tries_left)))
     }
-
-    fn state(&self) -> LoaderState {
-        LoaderState { default: self.selection.default_layer().cloned(), armed: self.selection.armed().cloned() }
-    }
 }
 
 impl Loader {
@@ -142,12 +138,11 @@ impl BootDir {
             Loader::SystemdBoot => systemd_boot::follow(self, &listed, &wish)?,
         };
         if done == Ensured::Done {
-            let (says, wanted) = (self.loader_state()?.unwrap_or_default(), wish.state());
+            let (says, wanted) = (self.loader_state()?.unwrap_or_default(), LoaderState::from(selection));
             if says.next() != wanted.next() {
-                let name = |layer: Option<&LayerName>| layer.map_or("nothing of ours".into(), LayerName::to_string);
                 return Err(Error::damaged(
                     format!("tell {} what boots next", loader.kind().as_str()),
-                    format!("reading it back, it boots {} and not {}", name(says.next()), name(wanted.next())),
+                    format!("reading it back, it boots {} and not {}", shown(&says), shown(&wanted)),
                 )
                 .mend("thinroot check"));
             }
@@ -166,20 +161,19 @@ impl BootDir {
         match self.loader_state() {
             Err(error) => findings.push(format!("{name} boots the default only: {}", error.why)),
             Ok(says) => {
-                let wanted = selection.map(|selection| LoaderState {
-                    default: selection.default_layer().cloned(),
-                    armed: selection.armed().cloned(),
-                });
-                let (says, wanted) = (says.unwrap_or_default(), wanted.unwrap_or_default());
+                let (says, wanted) = (says.unwrap_or_default(), selection.map(LoaderState::from).unwrap_or_default());
                 if says.next() != wanted.next() {
-                    let word = |layer: Option<&LayerName>| layer.map_or("nothing of ours".into(), LayerName::to_string);
-                    let (says, wanted) = (word(says.next()), word(wanted.next()));
-                    findings.push(format!("{name} would boot {says}, the selection says {wanted}"));
+                    findings.push(format!("{name} would boot {}, the selection says {}", shown(&says), shown(&wanted)));
                 }
             }
         }
         findings
     }
+}
+
+/// What boots next, in words.
+fn shown(state: &LoaderState) -> String {
+    state.next().map_or("nothing of ours".into(), LayerName::to_string)
 }
 
 /// The files of roles among the entries.

@@ -45,27 +45,24 @@ pub fn look(path: &Path) -> Result<Disk> {
     })
 }
 
-/// A disk that will be a file.
+/// A disk that will be a file. One that is there and not empty is refused, whatever is wished for: it can be removed.
 pub(super) fn future_file(path: &Path, size_bytes: u64) -> Result<Disk> {
-    let holds = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+    let attempted = format!("make {}", path.display());
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).at("look at", path),
         Ok(meta) if !meta.is_file() => {
-            let attempted = format!("make {}", path.display());
             return Err(Error::new(ErrorKind::Usage, attempted, "something that is no file is there")
                 .mend("for a disk use --disk"));
         }
-        Ok(meta) if meta.len() == 0 => Vec::new(),
-        Ok(meta) => vec![format!("a file of {} bytes", meta.len())],
-    };
-    Ok(Disk {
-        name: path.display().to_string(),
-        size_bytes,
-        sector_bytes: 512,
-        read_only: false,
-        holds,
-        used_by: vec![],
-    })
+        Ok(meta) if meta.len() == 0 => {}
+        Ok(meta) => {
+            return Err(Error::refused(attempted, format!("a file of {} bytes is there", meta.len()))
+                .mend("give another name, or remove it"));
+        }
+    }
+    let name = path.display().to_string();
+    Ok(Disk { name, size_bytes, sector_bytes: 512, read_only: false, holds: vec![], used_by: vec![] })
 }
 
 fn sys_of(rdev: u64) -> Result<PathBuf> {

@@ -1,4 +1,4 @@
-//! The disk while it is written: held for us alone until it has partitions, and let go of at the end.
+//! The disk while it is written: nobody else has it when its partition table is written, and it is let go of at the end.
 
 use std::fs;
 use std::io::Write;
@@ -33,7 +33,12 @@ impl Held {
             }
             Target::File { path, size_bytes } => {
                 disk::future_file(path, *size_bytes)?;
-                let file = fs::File::create(path).at("create", path)?;
+                // Not truncated: what came there since it was looked at stays.
+                let file =
+                    fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).at("create", path)?;
+                if file.metadata().at("look at", path)?.len() > 0 {
+                    return Err(Error::refused(format!("make {}", path.display()), "it is not empty any more"));
+                }
                 file.set_len(*size_bytes).at("size", path)?;
                 let cmd = Cmd::new("losetup").args(["--find", "--show", "--partscan"]).arg(path);
                 match cmd.run() {
@@ -106,6 +111,15 @@ impl Held {
         Ok(())
     }
 
+    /// Lets go of a disk that nothing was done to.
+    pub(super) fn let_go(&self) {
+        if let Some(file) = &self.file {
+            // There is an error to report already.
+            let _ = Cmd::new("losetup").arg("--detach").arg(&self.device).run();
+            let _ = fs::remove_file(file);
+        }
+    }
+
     /// Lets go of a finished host.
     pub(super) fn release(&self, vg: &str) -> Result<()> {
         Cmd::new("vgchange").args(["-q", "-an"]).arg(vg).run()?;
@@ -123,9 +137,6 @@ impl Held {
         let _ = Cmd::new("vgremove").args(["-q", "-ff", "-y"]).arg(vg).run();
         let _ = self.wipe();
         let _ = Cmd::new("blockdev").arg("--rereadpt").arg(&self.device).run();
-        if let Some(file) = &self.file {
-            let _ = Cmd::new("losetup").arg("--detach").arg(&self.device).run();
-            let _ = fs::remove_file(file);
-        }
+        self.let_go();
     }
 }

@@ -26,12 +26,17 @@ pub struct PoolSize {
 }
 
 impl LvmThinStore {
+    /// Refuses names that LVM would not take, or take for something else.
+    pub fn check_names(vg: &str, pool: &str) -> Result<()> {
+        check_lvm_name(vg)?;
+        check_lvm_name(pool)
+    }
+
     /// Makes a thin pool in an existing volume group, with the chunk size that keeps layers cheap.
     ///
     /// New chunks are not zeroed: file systems never show blocks that they did not write.
     pub fn make_pool(vg: &str, pool: &str, size: PoolSize) -> Result<()> {
-        check_lvm_name(vg)?;
-        check_lvm_name(pool)?;
+        Self::check_names(vg, pool)?;
         let cmd = Cmd::new("lvcreate")
             .args(["-y", "-q", "--type", "thin-pool", "-Zn", "--chunksize", "64k", "-L"])
             .arg(format!("{}b", size.data_bytes))
