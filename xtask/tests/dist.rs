@@ -76,6 +76,14 @@ fn a_debian_package_comes_and_goes() {
     assert!(root.join("usr/share/man/man8/thinroot-update.8.gz").is_file());
     assert!(fs::symlink_metadata(root.join(WANTED)).is_ok(), "the unit is not enabled");
     assert!(fs::symlink_metadata(root.join(CHECKED)).is_ok(), "the health checks are not enabled");
+    for path in [
+        "usr/share/initramfs-tools/hooks/thinroot",
+        "usr/share/initramfs-tools/scripts/init-top/thinroot",
+        "usr/lib/dracut/modules.d/95thinroot/module-setup.sh",
+    ] {
+        // What makes initrds passes over what is not executable.
+        assert_eq!(fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777, 0o755, "{path}");
+    }
     let example = root.join("usr/share/doc/thinroot/examples/health/required/10-services");
     assert_eq!(fs::metadata(example).unwrap().permissions().mode() & 0o777, 0o755);
     // What the admin chose outlives an upgrade.

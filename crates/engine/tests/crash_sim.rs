@@ -151,12 +151,12 @@ fn an_update_survives_a_cut_at_every_point() {
 
 #[test]
 fn an_update_with_grub_survives_a_cut_at_every_point_near_its_end() {
-    sweep_last(UPDATE_GRUB, 90, Abandoned::LeavesTheOld);
+    sweep_last(UPDATE_GRUB, 70, Abandoned::LeavesTheOld);
 }
 
 #[test]
 fn an_update_with_systemd_boot_survives_a_cut_at_every_point_near_its_end() {
-    sweep_last(UPDATE_SYSTEMD_BOOT, 90, Abandoned::LeavesTheOld);
+    sweep_last(UPDATE_SYSTEMD_BOOT, 70, Abandoned::LeavesTheOld);
 }
 
 #[test]
