@@ -10,5 +10,6 @@ installkernel() {
 
 install() {
     inst_multiple cat modprobe
-    inst_hook pre-trigger 95 "$moddir/deadman.sh"
+    inst_script "$moddir/deadman.sh" /sbin/thinroot-deadman
+    inst_hook pre-trigger 95 "$moddir/hook.sh"
 }

@@ -80,11 +80,12 @@ const DOCS: [&str; 9] = [
 ];
 
 /// What initrds are made with, for both tools that make them.
-const INITRD: [(&str, &str, u32); 4] = [
+const INITRD: [(&str, &str, u32); 5] = [
     ("initramfs-hook.sh", "usr/share/initramfs-tools/hooks/thinroot", 0o755),
     ("deadman.sh", "usr/share/initramfs-tools/scripts/init-top/thinroot", 0o755),
     ("module-setup.sh", "usr/lib/dracut/modules.d/95thinroot/module-setup.sh", 0o755),
     ("deadman.sh", "usr/lib/dracut/modules.d/95thinroot/deadman.sh", 0o755),
+    ("dracut-hook.sh", "usr/lib/dracut/modules.d/95thinroot/hook.sh", 0o755),
 ];
 
 /// The tree as it is on a host.

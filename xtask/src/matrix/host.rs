@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Ground, Machine, Way, tree};
-use crate::image::DemoImages;
+use crate::image::{DemoImages, Mirror};
 use crate::vm::Vm;
 use crate::{Context, Result, dist};
 
@@ -71,6 +71,8 @@ pub struct Images {
     panics: Image,
     hangs: Image,
     sick: Image,
+    /// A good one whose initrd is made by dracut; only for the long life.
+    dracut: Option<Image>,
     /// A disk with the good ones on it.
     disk: PathBuf,
 }
@@ -92,8 +94,17 @@ impl Image {
     }
 }
 
+/// Which images are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the short life and of power cuts.
+    Short,
+    /// All.
+    Life,
+}
+
 /// Makes the images out of the demo's.
-pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
+pub fn images(ground: &Ground, demo: &DemoImages, scope: Scope) -> Result<Images> {
     let work = ground.path("dist");
     std::fs::create_dir_all(&work).context("create a directory")?;
     let package = dist::pack(dist::Kind::Deb, &ground.program, &dist::Facts::of_repository()?, &work, &work)?;
@@ -131,6 +142,16 @@ pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
     let check = "#!/bin/sh\necho this image cannot do what the host is for\nexit 1\n";
     tree::put(&root, "usr/lib/thinroot/health.d/required/50-purpose", check.as_bytes(), 0o755)?;
     let sick = published(ground, &root, 5)?;
+    let dracut = match scope {
+        Scope::Short => None,
+        Scope::Life => {
+            ground.say("images", "vm-2: an initrd made by dracut");
+            std::fs::remove_file(root.join("usr/lib/thinroot/health.d/required/50-purpose"))
+                .context("remove a check")?;
+            with_dracut(&root)?;
+            Some(published(ground, &root, 6)?)
+        }
+    };
     let disk = ground.path("images.disk");
     let lies = ground.path("on-disk");
     std::fs::create_dir_all(&lies).context("create a directory")?;
@@ -140,7 +161,22 @@ pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
     let mut mke2fs = Command::new("mke2fs");
     mke2fs.args(["-q", "-F", "-t", "ext4", "-d"]).arg(&lies).arg(&disk).arg(format!("{size_mib}M"));
     tree::run(&mut mke2fs)?;
-    Ok(Images { good: [first, second], panics, hangs, sick, disk })
+    Ok(Images { good: [first, second], panics, hangs, sick, dracut, disk })
+}
+
+/// Makes the initrd of a tree again as distributions of Fedora's family do.
+fn with_dracut(root: &Path) -> Result<()> {
+    tree::put(root, "etc/apt/sources.list", Mirror::of_this_machine()?.updated().as_bytes(), 0o644)?;
+    std::fs::copy("/etc/resolv.conf", root.join("etc/resolv.conf")).context("copy /etc/resolv.conf")?;
+    let inside = "apt-get -q update; apt-get -q -y install --no-install-recommends dracut-core; \
+                  kernel=$(ls /usr/lib/modules); \
+                  dracut --force --no-hostonly --add 'lvm thinroot dracut-systemd' /boot/initrd.img-$kernel $kernel; \
+                  rm -r /etc/apt/sources.list /etc/resolv.conf /var/lib/apt/lists/*";
+    let script =
+        "mount -t proc proc \"$0/proc\" && mount -t devtmpfs dev \"$0/dev\" && exec chroot \"$0\" sh -ec \"$1\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(root).arg(inside);
+    tree::run(command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 /// Gives a tree a release of its own and packs it.
@@ -214,6 +250,16 @@ pub fn life(ground: &Ground, way: Way, images: &Images) -> Result<()> {
             .off(&format!("update to an image that {what}"), &format!("T update {} || [ $? = 4 ]", bad.reference()))?;
         let mut vm = machine.on()?;
         machine.falls_back(&mut vm, &second.layer, &bad.layer, why)?;
+        machine.has_its_state(&mut vm)?;
+        vm.poweroff()?;
+    }
+    if let Some(dracut) = &images.dracut {
+        machine.off(
+            "update to an image with an initrd of dracut",
+            &format!("T update {} || [ $? = 4 ]", dracut.reference()),
+        )?;
+        let mut vm = machine.on()?;
+        machine.arrives(&mut vm, &dracut.layer, "default")?;
         machine.has_its_state(&mut vm)?;
         vm.poweroff()?;
     }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use crate::cache::Cache;
 use crate::image::{self, Weekly};
-use crate::matrix::host::Images;
+use crate::matrix::host::{Images, Scope};
 use crate::matrix::{Ground, Way, chain, host};
 use crate::{Result, packages};
 
@@ -51,7 +51,9 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         chain::images(&ground, &images.second.archive)?;
     }
     let whole = rows.iter().any(|(_, row)| *row != Row::Chain);
-    let hosts = whole.then(|| host::images(&ground, &images)).transpose()?;
+    let life = rows.iter().any(|(_, row)| *row == Row::Life);
+    let scope = if life { Scope::Life } else { Scope::Short };
+    let hosts = whole.then(|| host::images(&ground, &images, scope)).transpose()?;
     let (next, ended) = (Mutex::new(rows.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..MACHINES {
