@@ -86,9 +86,9 @@ pub(super) fn space(pool: &Lv, status: Option<&Status>) -> Space {
     }
 }
 
-/// Whether the volume group still has room worth mentioning for the pool.
+/// Whether the volume group still has room worth mentioning for the pool: what `install` leaves free is.
 pub(super) fn could_be_extended(pool: &Lv) -> bool {
-    pool.vg_free_bytes >= pool.size_bytes / 10
+    pool.vg_free_bytes >= pool.size_bytes / 20
 }
 
 /// What a person should look at. `autoextend` is LVM's effective `thin_pool_autoextend_threshold`, asked for only where
