@@ -151,11 +151,11 @@ impl BootDir {
     }
 
     /// What a person should see of the loader: that it would boot something else, or does not come to our choice at all.
-    pub(super) fn loader_findings(&self, selection: Option<&Selection>) -> Vec<String> {
+    pub(super) fn loader_findings(&self, selection: Option<&Selection>, entries: &[EntryFile]) -> Vec<String> {
         let Some(loader) = self.loader else { return Vec::new() };
         let name = loader.kind().as_str();
         let mut findings = match loader {
-            Loader::Grub(dir) => grub::findings(&self.root.join(dir)),
+            Loader::Grub(dir) => grub::findings(&self.root.join(dir), entries),
             Loader::SystemdBoot => systemd_boot::findings(&self.root),
         };
         match self.loader_state() {

@@ -104,7 +104,8 @@ impl BootDir {
             SelectionFile::Present(selection) => Some(selection),
             SelectionFile::Absent | SelectionFile::Damaged(_) => None,
         };
-        findings.extend(self.loader_findings(readable));
+        let files: Vec<EntryFile> = entries.iter().map(|entry| entry.file.clone()).collect();
+        findings.extend(self.loader_findings(readable, &files));
         let foreign_count = listed.iter().filter(|l| matches!(l.state, ListedState::Foreign { .. })).count();
         Ok(BootSurvey { entries, foreign_count, selection, kernels, space: self.space()?, findings })
     }

@@ -206,6 +206,24 @@ fn the_menu_has_the_layers_that_are_there_and_can_boot() {
     assert!(!menu().contains("node-3-0+1"));
 }
 
+#[test]
+fn an_entry_that_grub_cannot_boot_is_told_of_and_keeps_no_other_from_the_menu() {
+    let dir = tempfile::tempdir().unwrap();
+    let boot = served(dir.path(), LoaderKind::Grub);
+    let path = dir.path().join("loader/entries/node-3-0+1-6.1.0-50-amd64.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace(" rw ", " rw a=\\n ")).unwrap();
+    boot.follow().unwrap();
+    let menu = fs::read_to_string(dir.path().join("grub/thinroot.cfg")).unwrap();
+    assert_eq!((menu.matches("menuentry ").count(), menu.contains("node-3-0+1")), (2, false));
+    let findings = boot.survey().unwrap().findings;
+    assert!(findings[0].contains("node-3-0+1-6.1.0-50-amd64.conf is not in GRUB's menu"), "{findings:?}");
+    // What cannot be in the menu is not armed.
+    let refused = boot.set_selection(&selection().arm(&layer(3), 3).unwrap()).unwrap_err();
+    assert!(refused.why.contains("backslash"), "{refused}");
+    assert_eq!(state(&boot).next(), Some(&layer(1)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]

@@ -107,6 +107,11 @@ pub enum Menu {
     FromEntries,
 }
 
+/// Why GRUB cannot boot an entry as it says; none where it can.
+pub fn inexpressible(file: &EntryFile) -> Option<GrubError> {
+    load(file).err()
+}
+
 /// The configuration. `default` is what boots where the environment block cannot be read.
 pub fn configuration(menu: Menu, entries: &[EntryFile], default: Option<&EntryName>) -> Result<String, GrubError> {
     let mut text = String::from(HEAD);
@@ -300,8 +305,10 @@ mod tests {
              else thinroot_fallback; fi\n}}\n"
         );
         assert_eq!(menu_entry(&file, true).unwrap(), tried);
+        assert_eq!(inexpressible(&file), None);
         for bad in ["a=\\n", "a='b'"] {
             assert_eq!(menu_entry(&entry("x", bad), false).unwrap_err(), GrubError::Argument(bad.into()));
+            assert_eq!(inexpressible(&entry("x", bad)), Some(GrubError::Argument(bad.into())));
         }
     }
 

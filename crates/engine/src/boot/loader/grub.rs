@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use thinroot_core::boot::EntryFile;
 use thinroot_core::boot::loader::LoaderState;
 use thinroot_core::boot::loader::grub::{self, Menu, setup};
 
@@ -60,8 +61,13 @@ pub(super) fn state(dir: &Path) -> Result<LoaderState> {
 pub(super) fn follow(boot: &BootDir, dir: &Path, wish: &Wish<'_>) -> Result<Ensured> {
     let attempted = format!("tell GRUB what boots, in {}", dir.display());
     let bad = |error: grub::GrubError| Error::refused(attempted.clone(), error);
+    for file in wish.default().into_iter().chain(wish.armed().map(|(file, _)| file)) {
+        grub::inexpressible(file).map_or(Ok(()), Err).map_err(bad)?;
+    }
     let default = wish.default().map(|file| &file.name);
-    let configuration = grub::configuration(menu(dir), &wish.entries, default).map_err(bad)?;
+    // An entry that somebody wrote by hand must not keep all others from the menu; `findings` tells of it.
+    let entries: Vec<_> = wish.entries.iter().filter(|file| grub::inexpressible(file).is_none()).cloned().collect();
+    let configuration = grub::configuration(menu(dir), &entries, default).map_err(bad)?;
     let environment = grub::environment(default, wish.armed().map(|(file, tries)| (&file.name, tries))).map_err(bad)?;
     let path = dir.join(CONFIGURATION);
     let mut done = Ensured::Already;
@@ -115,15 +121,22 @@ fn menu(dir: &Path) -> Menu {
     if lists { Menu::FromEntries } else { Menu::Ours }
 }
 
-pub(super) fn findings(dir: &Path) -> Vec<String> {
+pub(super) fn findings(dir: &Path, entries: &[EntryFile]) -> Vec<String> {
+    let mut findings: Vec<String> = entries
+        .iter()
+        .filter_map(|file| {
+            let why = grub::inexpressible(file)?;
+            Some(format!("boot entry {} is not in GRUB's menu: {why}", file.name.file_name()))
+        })
+        .collect();
     let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
     let main = text("grub.cfg");
     let by_custom = main.contains("custom.cfg") && text("custom.cfg").contains(CONFIGURATION);
-    if main.contains(CONFIGURATION) || by_custom {
-        return Vec::new();
+    if !main.contains(CONFIGURATION) && !by_custom {
+        findings.push(format!(
+            "GRUB does not read our choice: neither grub.cfg nor custom.cfg in {} names {CONFIGURATION}",
+            dir.display()
+        ));
     }
-    vec![format!(
-        "GRUB does not read our choice: neither grub.cfg nor custom.cfg in {} names {CONFIGURATION}",
-        dir.display()
-    )]
+    findings
 }
