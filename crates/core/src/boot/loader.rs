@@ -1,4 +1,4 @@
-//! What each boot loader reads, made from a [`Selection`](super::Selection) and the entries; and what it says back.
+//! What each boot loader reads, made from a [`Selection`] and the entries; and what it says back.
 //!
 //! Separate from the engine because a wrong byte here leaves a host that does not boot: these are plain functions from
 //! values to text, compared in tests and tried on real firmware. They translate; they decide nothing.

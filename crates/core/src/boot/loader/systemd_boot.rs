@@ -2,7 +2,7 @@
 //! `_thinroot-try+3.conf`.
 //!
 //! systemd-boot keeps what it counts in the name of an entry, and takes the first entry that fits the pattern of its own
-//! configuration ([`LOADER_CONF`]), which never changes. So the choice is not spread over names, sort keys and that
+//! configuration ([`DEFAULT_LINE`]), which never changes. So the choice is not spread over names, sort keys and that
 //! file: each role is one file, copied from the entry of its layer, and arming, falling back and blessing each are one
 //! file that comes, goes or is replaced. What has no tries left is sorted last by systemd-boot, behind the default.
 //!
