@@ -84,7 +84,9 @@ fn program(line: &str) -> Option<TestProgram> {
     let package = package_name(message["package_id"].as_str()?);
     let place = match kind {
         "test" if target.starts_with("cuts_") => Place::Cuts,
-        "test" if target.starts_with("lvm_") || target.ends_with("_lvm") => Place::Kernel,
+        "test" if target.starts_with("lvm_") || ["_lvm", "_kernel"].iter().any(|end| target.ends_with(end)) => {
+            Place::Kernel
+        }
         _ => Place::Host,
     };
     Some(TestProgram { name: format!("{package}/{target}{}", unit_suffix(kind)), path, dir, place })

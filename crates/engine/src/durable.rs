@@ -1,7 +1,9 @@
 //! The one way files of ours are written: complete and on disk, or not there at all.
 //!
-//! Temporary file in the same directory, fsync, rename, fsync of the directory. On FAT a rename over an existing file
-//! is not atomic against a power cut: callers that write to an ESP use new names and switch by creating one file.
+//! Temporary file in the same directory, fsync, rename, fsync of both the file and the directory: on FAT the size of a file
+//! stands in its directory, and the new name has none until the file is synced once more. There a rename over an existing
+//! file is not atomic against a power cut either: callers that write to an ESP use new names and switch by creating one
+//! file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -40,6 +42,7 @@ pub fn write_from(path: &Path, content: &mut dyn Read, mode: u32) -> Result<u64>
         fault::point("file: before rename")?;
         fs::rename(&temp, path).at("rename to", path)?;
         fault::point("file: before directory fsync")?;
+        file.sync_all().at("fsync", path)?;
         sync_directory(path.parent().unwrap_or(Path::new(".")))?;
         fault::point("file: written")?;
         Ok(length)
@@ -63,6 +66,15 @@ pub fn remove(path: &Path) -> Result<bool> {
     sync_directory(path.parent().unwrap_or(Path::new(".")))?;
     fault::point("file: removed")?;
     Ok(true)
+}
+
+/// Gives a file another name in its directory, durably.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fault::point("file: before renaming")?;
+    fs::rename(from, to).at("rename to", to)?;
+    File::open(to).at("open", to)?.sync_all().at("fsync", to)?;
+    sync_directory(to.parent().unwrap_or(Path::new(".")))?;
+    fault::point("file: renamed")
 }
 
 /// Makes a directory entry change durable.

@@ -163,6 +163,22 @@ fn a_cut_at_any_point_leaves_a_loader_that_boots_the_old_or_the_new() {
 }
 
 #[test]
+fn a_role_that_a_power_cut_left_empty_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let boot = served(dir.path(), LoaderKind::SystemdBoot);
+    boot.set_selection(&selection().arm(&layer(2), 3).unwrap()).unwrap();
+    let entries = dir.path().join("loader/entries");
+    for torn in ["_thinroot-default.conf", "_thinroot-try+3.conf", "_thinroot-try+1-2.conf"] {
+        fs::write(entries.join(torn), "").unwrap();
+    }
+    boot.follow().unwrap();
+    assert!(!entries.join("_thinroot-try+1-2.conf").exists());
+    let armed = selection().arm(&layer(2), 3).unwrap();
+    assert_eq!(state(&boot), LoaderState::from(&armed));
+    assert_eq!(boot.survey().unwrap().findings, Vec::<String>::new());
+}
+
+#[test]
 fn a_damaged_environment_block_is_told_and_mended() {
     for damage in [&b""[..], &[b'#'; 512], &[0; 1024], b"# GRUB Environment Block\nsaved_entry=x\n"] {
         let dir = tempfile::tempdir().unwrap();

@@ -7,13 +7,12 @@ use thinroot_core::boot::loader::LoaderState;
 use thinroot_core::boot::loader::systemd_boot::{self, DEFAULT_FILE, RoleFile};
 use thinroot_core::boot::{Entry, EntryFile};
 
-use super::super::entries::Listed;
+use super::super::entries::{Listed, ListedState};
 use super::super::{BootDir, ENTRIES_DIR, TEXT_MODE};
 use super::grub::read_if_there;
 use super::{Wish, roles};
 use crate::durable;
-use crate::error::{IoContext, Result};
-use crate::fault;
+use crate::error::Result;
 use crate::store::Ensured;
 
 const LOADER_CONF: &str = "loader/loader.conf";
@@ -46,6 +45,12 @@ pub(super) fn state(listed: &[Listed]) -> LoaderState {
 /// makes it boot for good, and only then is the default replaced; whatever a cut leaves, one of the two is whole.
 pub(super) fn follow(boot: &BootDir, listed: &[Listed], wish: &Wish<'_>) -> Result<Ensured> {
     let mut change = Change { boot, done: Ensured::Already };
+    // A try that a power cut left half-written is of no use; a default is written over below.
+    let torn = listed.iter().filter(|listed| matches!(listed.state, ListedState::Unreadable(_)));
+    let torn = torn.filter_map(|listed| RoleFile::parse(&listed.file_name)).filter(|role| *role != RoleFile::Default);
+    for role in torn {
+        change.remove(role)?;
+    }
     let tries: Vec<(RoleFile, &Entry)> = roles(listed).filter(|(role, _)| *role != RoleFile::Default).collect();
     let wanted = wish.armed().map(|(file, left)| (RoleFile::tried(left), file));
     // What stays as it is: the same layer, as many tries, the same words.
@@ -116,12 +121,9 @@ impl Change<'_> {
     }
 
     fn rename(&mut self, from: RoleFile, to: RoleFile) -> Result<()> {
-        fault::point("loader: before rename")?;
-        let (from, to) = (self.path(from), self.path(to));
-        fs::rename(&from, &to).at("rename to", &to)?;
-        durable::sync_directory(&self.boot.entries_path())?;
+        durable::rename(&self.path(from), &self.path(to))?;
         self.done = Ensured::Done;
-        fault::point("loader: renamed")
+        Ok(())
     }
 
     fn remove(&mut self, role: RoleFile) -> Result<()> {
