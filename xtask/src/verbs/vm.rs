@@ -58,7 +58,10 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     std::thread::scope(|scope| {
         for _ in 0..MACHINES {
             scope.spawn(|| {
-                while let Some((way, row)) = locked(&next).next() {
+                loop {
+                    // A statement of its own: the lock must not be held while the row runs.
+                    let taken = locked(&next).next();
+                    let Some((way, row)) = taken else { break };
                     let result = one(&ground, *way, *row, hosts.as_ref());
                     println!("vm: {} {}: {}", way.name(), row.name(), result.as_ref().map_or("FAIL", |()| "ok"));
                     locked(&ended).push(result.map_err(|why| format!("{} {}: {why}", way.name(), row.name())));
