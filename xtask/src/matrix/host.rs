@@ -28,17 +28,15 @@ const CUTS: [(u32, u64); 10] = [(1, 0), (2, 0), (2, 20), (3, 0), (4, 0), (5, 0),
 /// Of no use to a test, and a good part of an image.
 const LEFT_OUT: [&str; 4] = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"];
 
-/// Says on the console which layer was found good, until somebody has seen it: what is written while the login prompt is
-/// made ready may be lost.
+/// Says on the console which layer was found good, until somebody has seen it. The console is opened anew each time: the
+/// login prompt hangs up whoever had it open before.
 const GOOD: &str = "[Unit]
 DefaultDependencies=no
 Requires=boot-complete.target
 After=boot-complete.target thinroot-bless.service
 [Service]
 ExecStart=/bin/sh -c 'for word in $$(cat /proc/cmdline); do case $$word in thinroot.layer=*) layer=$${word#*=};; esac; done; \
-    until [ -e /run/vm-seen ]; do echo VM-GOOD $$layer; sleep 3; done'
-StandardOutput=tty
-TTYPath=/dev/ttyS0
+    until [ -e /run/vm-seen ]; do echo VM-GOOD $$layer >/dev/ttyS0; sleep 3; done'
 [Install]
 WantedBy=multi-user.target
 ";
