@@ -116,7 +116,7 @@ pub fn install(request: &Request, layout: &Layout, image: &mut Image, reporter: 
             Ok(installed)
         }
         Err(error) => {
-            held.give_back(&layout.vg);
+            held.give_back(layout);
             Err(error)
         }
     }

@@ -110,8 +110,8 @@ pub fn images(ground: &Ground, demo: &DemoImages, scope: Scope) -> Result<Images
         ground.say("images", &format!("{name}: our package, and an initrd made with it"));
         let root = ground.path(name);
         tree::unpack(archive, &root)?;
-        for path in LEFT_OUT {
-            let _ = std::fs::remove_dir_all(root.join(path));
+        for path in LEFT_OUT.into_iter().filter(|path| root.join(path).exists()) {
+            std::fs::remove_dir_all(root.join(path)).context(format!("leave out {path}"))?;
         }
         std::fs::copy(&package, root.join("root/thinroot.deb")).context("copy our package")?;
         let script = "mount -t proc proc \"$0/proc\" && mount -t devtmpfs dev \"$0/dev\" && \

@@ -1,7 +1,7 @@
 //! The boot loader below the boot directory: it is told what the selection says, and asked what it will do.
 //!
 //! Separate from the selection, which is ours and the same for every loader. Which loader there is, is told by files that
-//! only `install` and `init` put there; a boot directory without them (a directory store's) has none, and whoever starts
+//! only [`BootDir::take_over`] puts there; a boot directory without them (a directory store's) has none, and whoever starts
 //! the machine reads the selection.
 //!
 //! Must stay true:
@@ -23,7 +23,7 @@ use thinroot_core::name::LayerName;
 
 use super::BootDir;
 use super::entries::{Listed, ListedState};
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::store::Ensured;
 
 pub(super) use grub::GRUB_DIRS;
@@ -93,8 +93,8 @@ impl Loader {
 }
 
 impl BootDir {
-    /// Makes a loader follow this boot directory: its files first, then the line by which it reads them. Done again it
-    /// mends what is missing. `kernel_arguments` tell on which console it may talk, where it has no configuration yet.
+    /// Makes a loader follow this boot directory. Until it has followed once, what it reads of ours chooses nothing. Done
+    /// again it mends what is missing. `kernel_arguments` tell on which console it may talk, where it has no configuration yet.
     pub fn take_over(&mut self, kind: LoaderKind, kernel_arguments: &str) -> Result<()> {
         match kind {
             LoaderKind::Grub => grub::take_over(self, kernel_arguments)?,
@@ -168,6 +168,14 @@ impl BootDir {
             }
         }
         findings
+    }
+}
+
+/// What a person wrote is kept, so it must be read whole or nothing is done.
+fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).at("read", path),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use thinroot_core::install::{Disk, Layout};
+use thinroot_core::install::{Disk, Layout, Purpose};
 
 use super::{Target, disk};
 use crate::cmd::Cmd;
@@ -103,6 +103,14 @@ impl Held {
         Ok(cmd.run()?.trim().to_string())
     }
 
+    /// Whether the volume group of this name is the one that was made on this disk.
+    fn has_group(&self, layout: &Layout) -> bool {
+        let Some(part) = layout.partition(Purpose::Lvm) else { return false };
+        let Ok(Some(node)) = disk::partition_node(&self.device, part.number) else { return false };
+        let group = Cmd::new("pvs").args(["--noheadings", "-o", "vg_name"]).arg(node).run();
+        group.is_ok_and(|name| name.trim() == layout.vg)
+    }
+
     fn wipe(&self) -> Result<()> {
         let mut nodes: Vec<PathBuf> =
             (1..=128).map_while(|n| disk::partition_node(&self.device, n).ok().flatten()).collect();
@@ -132,9 +140,12 @@ impl Held {
     }
 
     /// After a failure: the disk is without partitions again, the file gone. Each step is tried whatever became of the
-    /// one before it; the error that is reported is the one that led here.
-    pub(super) fn give_back(&self, vg: &str) {
-        let _ = Cmd::new("vgremove").args(["-q", "-ff", "-y"]).arg(vg).run();
+    /// one before it; the error that is reported is the one that led here. A volume group of the same name on another
+    /// disk, which may be why it failed, is not ours to remove.
+    pub(super) fn give_back(&self, layout: &Layout) {
+        if self.has_group(layout) {
+            let _ = Cmd::new("vgremove").args(["-q", "-ff", "-y"]).arg(&layout.vg).run();
+        }
         let _ = self.wipe();
         let _ = Cmd::new("blockdev").arg("--rereadpt").arg(&self.device).run();
         self.let_go();

@@ -14,8 +14,6 @@
 
 pub mod setup;
 
-use std::fmt::Write as _;
-
 use thiserror::Error;
 
 use crate::boot::bls::EntryFile;
@@ -27,6 +25,8 @@ use super::{LoaderState, TRY_WORD};
 
 /// Size of an environment block. GRUB's own tools make it so, and some refuse any other.
 pub const BLOCK_BYTES: usize = 1024;
+/// The text must end within it: a sector is written whole or not at all.
+const SECTOR_BYTES: usize = 512;
 /// What an environment block begins with.
 const SIGNATURE: &str = "# GRUB Environment Block\n";
 
@@ -45,8 +45,8 @@ pub enum GrubError {
     /// A value that cannot be ours.
     #[error("it says {0}, which is no boot entry of ours")]
     Value(String),
-    /// Two ends that do not fit.
-    #[error("the names of the entries do not fit into it")]
+    /// Names that are too long.
+    #[error("the names of the entries do not fit into its first sector")]
     TooLong,
 }
 
@@ -59,12 +59,11 @@ pub fn id(name: &EntryName) -> String {
 /// The environment block. `default` and the armed entry are names of entries.
 pub fn environment(default: Option<&EntryName>, armed: Option<(&EntryName, u8)>) -> Result<String, GrubError> {
     let mut text = String::from(SIGNATURE);
-    // First, so that what GRUB changes is in the first sector.
     let tries = armed.map_or(0, |(_, tries)| tries.min(MAX_TRIES));
     let armed = armed.map(|(name, _)| id(name)).unwrap_or_default();
     let default = default.map(id).unwrap_or_default();
-    let _ = write!(text, "thinroot_tries={tries}\nthinroot_default={default}\nthinroot_armed={armed}\n");
-    if text.len() > BLOCK_BYTES {
+    text += &format!("thinroot_tries={tries}\nthinroot_default={default}\nthinroot_armed={armed}\n");
+    if text.len() > SECTOR_BYTES {
         return Err(GrubError::TooLong);
     }
     text.extend(std::iter::repeat_n('#', BLOCK_BYTES - text.len()));
@@ -115,13 +114,13 @@ pub fn inexpressible(file: &EntryFile) -> Option<GrubError> {
 /// The configuration. `default` is what boots where the environment block cannot be read.
 pub fn configuration(menu: Menu, entries: &[EntryFile], default: Option<&EntryName>) -> Result<String, GrubError> {
     let mut text = String::from(HEAD);
-    let _ = write!(text, "set thinroot_default='{}'\n{CHOICE}", default.map(id).unwrap_or_default());
+    text += &format!("set thinroot_default='{}'\n{CHOICE}", default.map(id).unwrap_or_default());
     text.push_str(&chain());
     text.push_str(TAIL);
     if menu == Menu::Ours {
         let fallback = entries.iter().find(|file| Some(&file.name) == default);
         if let Some(file) = fallback {
-            let _ = write!(text, "function thinroot_fallback {{\n{}}}\n", plain_load(file)?);
+            text += &format!("function thinroot_fallback {{\n{}}}\n", plain_load(file)?);
         }
         for file in entries {
             text.push_str(&menu_entry(file, fallback.filter(|other| other.name != file.name).is_some())?);
@@ -167,7 +166,7 @@ fn chain() -> String {
     let mut text = String::new();
     for tries in 1..=MAX_TRIES {
         let word = if tries == 1 { "if" } else { "elif" };
-        let _ = writeln!(text, "{word} [ \"${{thinroot_tries}}\" = {tries} ]; then set thinroot_left={}", tries - 1);
+        text += &format!("{word} [ \"${{thinroot_tries}}\" = {tries} ]; then set thinroot_left={}\n", tries - 1);
     }
     text.push_str("fi\n");
     text
@@ -184,8 +183,7 @@ fn menu_entry(file: &EntryFile, has_fallback: bool) -> Result<String, GrubError>
     if has_fallback {
         let (linux, initrd) = load(file)?;
         let initrd = initrd.unwrap_or_else(|| "true".into());
-        let _ = write!(
-            text,
+        text += &format!(
             "  if {linux} ${{thinroot_word}}; then\n    if {initrd}; then true; else thinroot_fallback; fi\n  \
              else thinroot_fallback; fi\n"
         );
@@ -206,7 +204,7 @@ fn load(file: &EntryFile) -> Result<(String, Option<String>), GrubError> {
     let path = |path: &str| format!("\"${{thinroot_boot}}/\"{}", quoted(path.trim_start_matches('/')));
     let mut linux = format!("linux {}", path(file.entry.value("linux").unwrap_or_default()));
     for word in cmdline::split(&file.entry.options()).unwrap_or_default() {
-        let _ = write!(linux, " {}", argument(&word)?);
+        linux += &format!(" {}", argument(&word)?);
     }
     let initrds: Vec<String> = file.entry.values("initrd").map(path).collect();
     let initrd = (!initrds.is_empty()).then(|| format!("initrd {}", initrds.join(" ")));

@@ -9,7 +9,7 @@ use thinroot_core::boot::loader::LoaderState;
 use thinroot_core::boot::loader::grub::{self, Menu, setup};
 
 use super::super::{BootDir, TEXT_MODE};
-use super::{Wish, settle};
+use super::{Wish, read_if_there, settle};
 use crate::durable;
 use crate::error::{Error, IoContext, Result};
 use crate::fault;
@@ -100,14 +100,6 @@ fn put_environment(path: &Path, block: &[u8]) -> Result<()> {
     file.write_all_at(block, 0).at("write", path)?;
     file.sync_all().at("fsync", path)?;
     fault::point("loader: environment written")
-}
-
-/// What a person wrote is kept, so it must be read whole or nothing is done.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).at("read", path),
-    }
 }
 
 fn holds(path: &Path, text: &str) -> bool {

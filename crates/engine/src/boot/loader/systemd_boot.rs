@@ -9,8 +9,7 @@ use thinroot_core::boot::{Entry, EntryFile};
 
 use super::super::entries::{Listed, ListedState};
 use super::super::{BootDir, ENTRIES_DIR, TEXT_MODE};
-use super::grub::read_if_there;
-use super::{Wish, roles};
+use super::{Wish, read_if_there, roles};
 use crate::durable;
 use crate::error::Result;
 use crate::store::Ensured;
