@@ -1,5 +1,5 @@
-//! What makes GRUB read our choice: a few lines in `custom.cfg`, which every distribution's `grub.cfg` reads at its end and no
-//! tool of theirs writes; and, on hosts that we install, a `grub.cfg` of our own that does no more than that.
+//! What makes GRUB read our choice: a few lines in `custom.cfg`, which the `grub.cfg` that `grub-mkconfig` makes reads at its
+//! end and no tool writes; and, on hosts that we install, a `grub.cfg` of our own that does no more than that.
 
 use crate::boot::cmdline;
 
