@@ -31,7 +31,7 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -s q -l quiet -d 'Tell n
 complete -c thinroot -n "__fish_thinroot_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_needs_command" -s V -l version -d 'Print version'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "status" -d 'Show bases, layers, what boots, room and findings'
-complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "init" -d 'Make an empty store'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "init" -d 'Adopt the running host, or make an empty store'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "install" -d 'Make a host from an image, on an empty disk or in a file'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "base" -d 'Bases: the sealed, read-only volumes that each hold one image'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "layer" -d 'Layers: writable snapshots of a base that can be booted'
@@ -51,8 +51,16 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l boot-dir -d
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l as -d 'Who the host is: the name that its update images have, and its version [default: by its os-release, or imgbased]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l loader -d 'The boot loader, where there are several' -r -f -a "grub\t''
+systemd-boot\t''"
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l kernel -d 'Version of the kernel that the host\'s entry boots [default: the running one]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l packages -d 'A directory with packages, searched for originals of files that were changed' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l plan -d 'Show what would be done, and touch nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l undo -d 'Give an adopted host back as it was'
+complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l fetch -d 'Download packages whose files were changed, in the version that is installed'
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'

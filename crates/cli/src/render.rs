@@ -1,5 +1,6 @@
 //! Values of the engine as text for people. Deterministic: same value, same text.
 
+pub mod adopt;
 pub mod image;
 pub mod install;
 pub mod plan;

@@ -12,7 +12,7 @@
 //! is LVM's spare for repairing it, 5 % stay free to let a full pool grow, and the rest is pool data. That must hold the
 //! image three times (two are kept, a third arrives), the shared volumes in full, and 1 GiB of the host's own.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Refusal;
 
@@ -34,7 +34,7 @@ const IMAGES: u64 = 3;
 const OWN_BYTES: u64 = GIB;
 
 /// How the host is started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loader {
     /// GRUB, for BIOS and UEFI alike.

@@ -9,6 +9,7 @@
 //! and what may go), [`audit`] (what must hold).
 
 pub mod accounts;
+pub mod adopt;
 pub mod audit;
 pub mod boot;
 pub mod ids;

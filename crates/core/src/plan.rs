@@ -2,11 +2,12 @@
 //!
 //! A plan leaves nothing to choose. It can be printed, compared, stored and tested; the executor in the engine only
 //! carries it out. One file a purpose: [`mod@update`], [`mod@rollback`], [`mod@edit`],
-//! [`mod@catch_up`], [`mod@retire`].
+//! [`mod@catch_up`], [`mod@retire`], [`mod@adopt`].
 //!
 //! Must stay true: before [`Plan::commit`] every step can be undone and nothing the running layer reads is written;
 //! from there on the plan only goes forward.
 
+pub mod adopt;
 pub mod catch_up;
 pub mod edit;
 pub mod retire;
@@ -95,6 +96,10 @@ pub enum Purpose {
     CatchUp,
     /// Remove layers and bases.
     Retire,
+    /// Take over a host that was installed by other means.
+    Adopt,
+    /// Give it back.
+    LetGo,
 }
 
 impl Purpose {
@@ -108,6 +113,8 @@ impl Purpose {
             Purpose::EditState => "edit-state",
             Purpose::CatchUp => "catch-up",
             Purpose::Retire => "retire",
+            Purpose::Adopt => "adopt",
+            Purpose::LetGo => "let-go",
         }
     }
 }

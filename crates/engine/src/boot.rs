@@ -50,7 +50,6 @@ const TEXT_MODE: u32 = 0o644;
 #[derive(Debug, Clone)]
 pub struct BootDir {
     root: PathBuf,
-    loader: Option<loader::Loader>,
 }
 
 impl BootDir {
@@ -60,7 +59,7 @@ impl BootDir {
         if !meta.is_dir() {
             return Err(Error::refused(format!("open boot directory {}", path.display()), "it is no directory"));
         }
-        Ok(BootDir { root: path.into(), loader: loader::Loader::detect(path) })
+        Ok(BootDir { root: path.into() })
     }
 
     /// Where it is.
@@ -122,6 +121,11 @@ impl BootDir {
                 "reading it back gave something else",
             )),
         }
+    }
+
+    /// Forgets what boots next. Only once no loader asks any more.
+    pub(crate) fn forget_selection(&self) -> Result<()> {
+        durable::remove(&self.selection_path()).map(drop)
     }
 
     fn selection_path(&self) -> PathBuf {

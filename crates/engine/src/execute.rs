@@ -5,6 +5,7 @@
 //! Must stay true: `Started` is on disk before the first effect of a step, `Succeeded` only after its last one is
 //! durable. A step that is started again after an interruption begins by removing what the first try left.
 
+mod adopt;
 mod base;
 mod boot;
 mod checks;

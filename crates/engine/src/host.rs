@@ -40,6 +40,7 @@ pub use compare::{Comparison, Shown};
 pub use edit::{ChangedSince, EditWish, Edits};
 pub use examine::{BaseDamage, Examination};
 pub use history::Carried;
+pub(crate) use place::RECORDS_BYTES;
 pub use place::{Place, StoreRef};
 pub use preview::{Preview, UpdateOptions};
 pub(crate) use preview::{kernel_files, request};

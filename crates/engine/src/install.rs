@@ -225,7 +225,7 @@ fn mount_boot(layout: &Layout, held: &held::Held) -> Result<TempMount> {
 
 /// The loader's own program, and its configuration; what it says of itself afterwards.
 fn put_loader(layout: &Layout, held: &held::Held, boot: &Path, arch: Arch, line: &str) -> Result<Vec<String>> {
-    let mut dir = BootDir::open(boot)?;
+    let dir = BootDir::open(boot)?;
     let names = Names::of(arch)?;
     match layout.loader {
         Loader::SystemdBoot => {

@@ -3,6 +3,7 @@
 //! Data flows one way: survey, plan (in `thinroot_core`), execute. Everything that happens to a host happens here, and
 //! everything that can be decided without touching one is decided in the core.
 
+pub mod adopt;
 pub mod base;
 pub mod boot;
 pub mod cmd;

@@ -13,6 +13,7 @@
 //! +-- ids.json                      who has and ever had which number; see thinroot_core::ids
 //! +-- blobs/                        originals and losers, by their SHA-256
 //! +-- missed.json                   why a staged layer did not catch up with what was changed since
+//! +-- adoption.json                 how a host that was there before us was adopted
 //! +-- pins                          volumes the admin pinned, one a line
 //! +-- state-pins.json               paths the admin pinned, and when
 //! ```
@@ -33,6 +34,7 @@ use thinroot_core::manifest::{Digest, Manifest, format};
 use thinroot_core::name::{ImageId, VolumeName};
 use thinroot_core::plan::Plan;
 
+mod adoption;
 mod boot;
 mod state;
 

@@ -16,5 +16,6 @@ pub use self::apply::{ApplyStats, Roots, apply, edit};
 pub use self::blobs::BlobStore;
 pub use self::delta::{DeltaStats, accounts_of, delta};
 pub use self::entries::entries_at;
+pub(crate) use self::place::Place;
 pub use self::source::RootContents;
 pub use self::texts::{Texts, merge_accounts, merge_texts, present_texts, read_texts};

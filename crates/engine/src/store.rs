@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use thinroot_core::inventory::{FsKind, Role, Space, Volume};
 use thinroot_core::name::VolumeName;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Whether a verb did something or found the work done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,17 @@ pub trait Store: std::fmt::Debug {
 
     /// What `root=` must say to boot this layer, with any further words the initrd needs (`rd.lvm.lv=…`).
     fn kernel_root(&self, name: &VolumeName) -> Result<String>;
+
+    /// Makes a volume that was there before us ours: a base as a staging snapshot of it, a layer as it is, with its name for
+    /// the store's own tools kept. `volume` is what those call it.
+    fn adopt(&self, volume: &str, name: &VolumeName, _role: Role) -> Result<Ensured> {
+        Err(Error::refused(format!("adopt {volume} as {name}"), "this kind of store has only volumes that it made"))
+    }
+
+    /// The inverse of adopting a layer. One that we made is an error.
+    fn let_go(&self, name: &VolumeName) -> Result<Ensured> {
+        Err(Error::refused(format!("let go of {name}"), "this kind of store has only volumes that it made"))
+    }
 
     /// Repairs what a power cut inside one of the store's own tools leaves behind; says in words what it did.
     fn heal(&self) -> Result<Vec<String>>;

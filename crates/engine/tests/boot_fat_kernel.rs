@@ -38,7 +38,7 @@ fn what_was_written_is_whole_after_a_power_cut() {
             .collect();
         assert_eq!((broken, there.len()), (vec![], now.len()), "{what}");
     };
-    let mut boot = BootDir::open(&at("boot")).unwrap();
+    let boot = BootDir::open(&at("boot")).unwrap();
     boot.take_over(LoaderKind::SystemdBoot, "").unwrap();
     assert_on_disk("taken over");
     for number in [1, 2] {

@@ -11,7 +11,7 @@ use thinroot_core::name::VolumeName;
 use thinroot_engine::cmd::Cmd;
 use thinroot_engine::error::ErrorKind;
 use thinroot_engine::host::StoreRef;
-use thinroot_engine::store::lvm_thin::{LvmThinStore, PoolSize};
+use thinroot_engine::store::lvm_thin::{Foreign, LvmThinStore, PoolSize};
 use thinroot_engine::store::{Access, Ensured, NewVolume, Store};
 use thinroot_testkit::conformance::{self, Bed};
 
@@ -238,15 +238,52 @@ fn adoption() {
     assert_eq!(store.mount(&name("root"), Access::Inspect).unwrap_err().kind, ErrorKind::Refused);
     assert_eq!(store.create(&new("root", Role::Shared)).unwrap_err().kind, ErrorKind::Refused);
     let (base, layer) = (name("node-1-0"), name("node-1-0+1"));
-    store.snapshot(&name("root"), &base, Role::Base).unwrap();
+    assert_eq!(store.adopt("root", &base, Role::Base).unwrap(), Ensured::Done);
+    assert_eq!(store.adopt("root", &base, Role::Base).unwrap(), Ensured::Already);
     // Although the original is mounted: device-mapper froze it for the snapshot, which closes the journal.
     store.publish(&base, Some(DIGEST)).unwrap();
     store.snapshot(&base, &layer, Role::Layer).unwrap();
     let shown = store.mount(&layer, Access::Inspect).unwrap();
     assert_eq!(std::fs::read_to_string(shown.path().join("f")).unwrap(), "of the host");
     shown.finish().unwrap();
+
+    // The root itself becomes a layer where it is, and nothing but its tags changes.
+    let adopted = name("node-1-0+2");
+    let before = field("lv_attr,lv_uuid,lv_size", "vg0/root");
+    assert_eq!(store.adopt("root", &adopted, Role::Layer).unwrap(), Ensured::Done);
+    assert_eq!(store.adopt("root", &adopted, Role::Layer).unwrap(), Ensured::Already);
+    assert_eq!(store.adopt("root", &name("node-1-0+3"), Role::Layer).unwrap_err().kind, ErrorKind::Refused);
+    assert_eq!(field("lv_attr,lv_uuid,lv_size", "vg0/root"), before);
+    let volumes = store.survey().unwrap().volumes;
+    let found = volumes.iter().find(|volume| volume.name == adopted).unwrap();
+    assert_eq!((found.role, found.phase), (Role::Layer, Phase::Ready));
+    assert_eq!(volumes.iter().find(|volume| volume.name == base).unwrap().origin, Some(adopted.clone()));
+    assert_eq!(store.kernel_root(&adopted).unwrap(), "root=/dev/mapper/vg0-root rd.lvm.lv=vg0/root");
+    let shown = store.mount(&adopted, Access::Inspect).unwrap();
+    assert_eq!(std::fs::read_to_string(shown.path().join("f")).unwrap(), "of the host");
+    shown.finish().unwrap();
+    let frozen = name("frozen.1.0000");
+    store.snapshot(&adopted, &frozen, Role::Frozen).unwrap();
+    store.remove(&frozen).unwrap();
+    assert_eq!(store.let_go(&layer).unwrap_err().kind, ErrorKind::Refused);
+    assert_eq!(store.let_go(&adopted).unwrap(), Ensured::Done);
+    assert_eq!(store.let_go(&adopted).unwrap(), Ensured::Already);
+    assert_eq!(field("lv_attr,lv_uuid,lv_size,lv_tags", "vg0/root").trim(), before.trim());
+    assert_eq!(LvmThinStore::foreign(VG, "pool").unwrap(), [Foreign { lv: "root".into(), tags: Vec::new() }]);
+
+    // A base of the name that the volume it is made from has, as imgbased's do.
+    run("lvrename", &["-q", "vg0", "root", "old-1-0"]);
+    let own = name("old-1-0");
+    store.adopt("old-1-0", &own, Role::Base).unwrap();
+    store.publish(&own, Some(DIGEST)).unwrap();
+    assert_eq!(field("lv_tags", "vg0/old-1-0"), "");
+    let shown = store.mount(&own, Access::Inspect).unwrap();
+    assert_eq!(std::fs::read_to_string(shown.path().join("f")).unwrap(), "of the host");
+    shown.finish().unwrap();
+    store.withdraw(&own).unwrap();
+    store.remove(&own).unwrap();
     run("umount", &["/mnt/root"]);
-    run("lvremove", &["-q", "-f", "-y", "vg0/root"]);
+    run("lvremove", &["-q", "-f", "-y", "vg0/old-1-0"]);
 }
 
 fn cuts() {

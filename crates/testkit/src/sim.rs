@@ -44,6 +44,7 @@ impl SimStore {
         SimStore(Arc::new(Mutex::new(State {
             root: in_memory("thinroot-sim-"),
             volumes: BTreeMap::new(),
+            foreign: BTreeMap::new(),
             mounts: BTreeMap::new(),
             next: 0,
             data_bytes: DATA_BYTES,
@@ -67,6 +68,14 @@ impl SimStore {
         for (_, mount) in std::mem::take(&mut state.mounts) {
             remove_tree(&mount.tree);
         }
+    }
+
+    /// Adds a volume that is not ours, with a copy of this tree.
+    pub fn add_foreign(&self, volume: &str, tree: &std::path::Path) {
+        let mut state = self.state();
+        let directory = state.new_directory();
+        tree::copy(tree, &directory).expect("a copy");
+        state.foreign.insert(volume.into(), directory);
     }
 
     /// Number of mounts that nobody ended.
@@ -137,7 +146,7 @@ impl Store for SimStore {
             None => {
                 state.room_for_one_more(&attempted)?;
                 fault::point("sim: before create")?;
-                state.volumes.insert(new.name.clone(), SimVolume { facts, content: None });
+                state.volumes.insert(new.name.clone(), SimVolume { facts, content: None, adopted: false });
             }
         }
         fault::point("sim: created, not yet formatted")?;
@@ -171,7 +180,7 @@ impl Store for SimStore {
         if !state.volumes.contains_key(name) {
             state.room_for_one_more(&format!("{attempted} {}", name.as_str()))?;
             fault::point("sim: before snapshot")?;
-            state.volumes.insert(name.clone(), SimVolume { facts, content: None });
+            state.volumes.insert(name.clone(), SimVolume { facts, content: None, adopted: false });
         }
         fault::point("sim: snapshot named, not yet taken")?;
         let directory = state.new_directory();
@@ -289,6 +298,54 @@ impl Store for SimStore {
     fn kernel_root(&self, name: &VolumeName) -> Result<String> {
         self.state().content("boot", name)?;
         Ok(format!("root=sim:{}", name.as_str()))
+    }
+
+    fn adopt(&self, volume: &str, name: &VolumeName, role: Role) -> Result<Ensured> {
+        let attempted = format!("adopt {volume} as {name}");
+        let mut state = self.state();
+        let source = state.foreign.get(volume).cloned();
+        let source = source.ok_or_else(|| Error::refused(attempted.clone(), "there is no volume of this name"))?;
+        let phase = if role == Role::Base { Phase::Staging } else { Phase::Ready };
+        match state.volumes.get(name) {
+            Some(SimVolume { facts, content: Some(_), adopted: true })
+                if (facts.role, facts.phase) == (role, phase) =>
+            {
+                return Ok(Ensured::Already);
+            }
+            Some(_) => return Err(Error::refused(attempted, "another volume has this name")),
+            None => {}
+        }
+        state.room_for_one_more(&attempted)?;
+        fault::point("sim: before adopting")?;
+        let directory = state.new_directory();
+        tree::copy(&source, &directory)?;
+        let facts = Volume {
+            name: name.clone(),
+            role,
+            phase,
+            origin: None,
+            image_digest: None,
+            fs: thinroot_core::inventory::FsKind::Ext4,
+            size_bytes: 4 << 30,
+            used_bytes: None,
+        };
+        let content = state.take_in(directory)?;
+        state.volumes.insert(name.clone(), SimVolume { facts, content: Some(content), adopted: true });
+        fault::point("sim: adopted")?;
+        Ok(Ensured::Done)
+    }
+
+    fn let_go(&self, name: &VolumeName) -> Result<Ensured> {
+        let mut state = self.state();
+        match state.volumes.get(name) {
+            None => return Ok(Ensured::Already),
+            Some(volume) if volume.adopted && volume.facts.role == Role::Layer => {}
+            Some(_) => return Err(Error::refused(format!("let go of {name}"), "it was not there before us")),
+        }
+        fault::point("sim: before letting go")?;
+        state.volumes.remove(name);
+        fault::point("sim: let go")?;
+        Ok(Ensured::Done)
     }
 
     fn heal(&self) -> Result<Vec<String>> {

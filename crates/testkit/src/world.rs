@@ -54,13 +54,32 @@ impl World {
         let change = host.change().expect("the lock");
         change.add_base(&mut world.image(1), &plain_update(), &Silent).expect("base 1");
         change.fork(&ForkRequest { origin: "node-1-0".parse().expect("a name") }, &Silent).expect("layer 1");
-        world.edit("node-1-0+1", |root| {
-            fs::write(root.join("etc/app.conf"), "colour = red\nsize = 9\n").expect("edit");
-            fs::write(root.join("etc/mine.conf"), "mine\n").expect("add");
-            fs::write(root.join("root/notes"), "remember\n").expect("add");
-            fs::remove_file(root.join("etc/unwanted.conf")).expect("delete");
-            fs::set_permissions(root.join("etc/secret.conf"), fs::Permissions::from_mode(0o600)).expect("chmod");
-        });
+        world.edit("node-1-0+1", change_as_admin);
+        world
+    }
+
+    /// A host that was installed by other means, of image 1 with the same changes of its admin, which nothing of ours knows.
+    pub fn foreign() -> World {
+        let world = World { scratch: in_memory("thinroot-world-"), store: SimStore::new() };
+        for dir in ["boot/loader/entries", "boot/grub", "records"] {
+            fs::create_dir_all(world.path(dir)).expect("a directory");
+        }
+        let files = [
+            ("boot/loader/entries/other.conf", "title Other system\nlinux /other\n"),
+            ("boot/grub/grub.cfg", "source ${config_directory}/custom.cfg\n"),
+            ("boot/grub/custom.cfg", "set timeout=9\n"),
+            ("boot/vmlinuz-6.1", "kernel 6.1"),
+            ("boot/initrd.img-6.1", "initrd 6.1"),
+        ];
+        for (name, text) in files {
+            fs::write(world.path(name), text).expect("a file");
+        }
+        for version in 1..=2 {
+            write_image(&world.path(&format!("image-{version}")), version);
+        }
+        write_image(&world.path("root"), 1);
+        change_as_admin(&world.path("root"));
+        world.store.add_foreign("root", &world.path("root"));
         world
     }
 
@@ -78,7 +97,7 @@ impl World {
 
     /// Puts a boot loader below its boot directory.
     pub fn take_over(&self, kind: LoaderKind) {
-        let mut boot = BootDir::open(&self.path("boot")).expect("the boot directory");
+        let boot = BootDir::open(&self.path("boot")).expect("the boot directory");
         boot.take_over(kind, "").expect("a loader");
     }
 
@@ -145,6 +164,14 @@ impl Default for World {
     fn default() -> Self {
         World::new()
     }
+}
+
+fn change_as_admin(root: &Path) {
+    fs::write(root.join("etc/app.conf"), "colour = red\nsize = 9\n").expect("edit");
+    fs::write(root.join("etc/mine.conf"), "mine\n").expect("add");
+    fs::write(root.join("root/notes"), "remember\n").expect("add");
+    fs::remove_file(root.join("etc/unwanted.conf")).expect("delete");
+    fs::set_permissions(root.join("etc/secret.conf"), fs::Permissions::from_mode(0o600)).expect("chmod");
 }
 
 /// A tree that passes for an image: version 2 changes files and the kernel, version 3 only a file.

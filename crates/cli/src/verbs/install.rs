@@ -83,6 +83,15 @@ pub enum LoaderArg {
     SystemdBoot,
 }
 
+impl From<LoaderArg> for Loader {
+    fn from(word: LoaderArg) -> Loader {
+        match word {
+            LoaderArg::Grub => Loader::Grub,
+            LoaderArg::SystemdBoot => Loader::SystemdBoot,
+        }
+    }
+}
+
 fn volume(text: &str) -> Result<SharedVolume, String> {
     let bad = || format!("'{text}' is no volume: write PATH=SIZE, such as /srv=20G");
     let (path, size) = text.split_once('=').ok_or_else(bad)?;
@@ -154,10 +163,7 @@ fn request(args: &Args) -> Result<Request> {
     if volumes.windows(2).any(|pair| pair[0].name == pair[1].name) {
         return Err(Error::new(ErrorKind::Usage, "install", "two volumes are given for one place"));
     }
-    let loader = match args.loader {
-        LoaderArg::Grub => Loader::Grub,
-        LoaderArg::SystemdBoot => Loader::SystemdBoot,
-    };
-    let wish = Wish { loader, vg: args.vg.clone(), pool: args.pool.clone(), volumes, wipe: args.wipe };
+    let wish =
+        Wish { loader: args.loader.into(), vg: args.vg.clone(), pool: args.pool.clone(), volumes, wipe: args.wipe };
     Ok(Request { target, wish, root_bytes: args.root_size, fs: args.fs.map(Fs::kind), overlay: args.overlay.clone() })
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::install::Loader;
 use crate::inventory::FsKind;
 use crate::name::{ImageId, LayerName, VolumeName};
 
@@ -125,6 +126,40 @@ pub enum Step {
     },
     /// Removes kernels and initrds that no boot entry names.
     SweepBoot,
+    /// A staging snapshot of a volume that was there before us.
+    TakeBase {
+        /// The image that it will stand for.
+        base: ImageId,
+        /// What the store's own tools call that volume.
+        origin: String,
+    },
+    /// Makes of that snapshot what the vendor shipped, and its manifest.
+    RestoreBase {
+        /// The base.
+        base: ImageId,
+    },
+    /// A volume that was there before us becomes a layer, where it is and as it is.
+    AdoptLayer {
+        /// The layer.
+        layer: LayerName,
+        /// What the store's own tools call that volume.
+        volume: String,
+    },
+    /// The boot loader follows the selection from here on.
+    TakeLoader {
+        /// Which.
+        loader: Loader,
+    },
+    /// **The commit point** of giving a host back: its boot loader follows nothing of ours any more.
+    ReleaseLoader {
+        /// Which.
+        loader: Loader,
+    },
+    /// An adopted layer is a volume like any other again.
+    LetGoLayer {
+        /// The layer.
+        layer: LayerName,
+    },
 }
 
 impl Step {
@@ -137,12 +172,15 @@ impl Step {
             Step::CreateLayer { .. } | Step::FreezeState { .. } | Step::MergeState { .. } => false,
             Step::EditState { .. } | Step::PublishLayer { .. } | Step::WriteEntry { .. } => false,
             Step::Suspend { .. } | Step::CheckState { .. } => false,
+            Step::TakeBase { .. } | Step::RestoreBase { .. } | Step::AdoptLayer { .. } => false,
+            Step::TakeLoader { .. } => false,
+            Step::ReleaseLoader { .. } | Step::LetGoLayer { .. } => true,
         }
     }
 
     /// Whether it is the commit point itself.
     pub fn is_commit(&self) -> bool {
-        matches!(self, Step::Arm { .. } | Step::SetDefault { .. } | Step::Disarm { .. })
+        matches!(self, Step::Arm { .. } | Step::SetDefault { .. } | Step::Disarm { .. } | Step::ReleaseLoader { .. })
     }
 
     /// The volume it makes, changes or removes.
@@ -151,7 +189,7 @@ impl Step {
             Step::CreateBase { base, .. } | Step::WriteBase { base, .. } | Step::SealBase { base } => {
                 Some(base.volume())
             }
-            Step::RemoveBase { base } => Some(base.volume()),
+            Step::RemoveBase { base } | Step::TakeBase { base, .. } | Step::RestoreBase { base } => Some(base.volume()),
             Step::CreateLayer { layer, .. } | Step::MergeState { layer, .. } => Some(layer.volume()),
             Step::PublishLayer { layer } | Step::RemoveLayer { layer } => Some(layer.volume()),
             Step::FreezeState { frozen, .. } | Step::DropFrozen { frozen } => Some(frozen.clone()),
@@ -159,6 +197,9 @@ impl Step {
             Step::EditState { .. } | Step::CheckState { .. } | Step::Suspend { .. } => None,
             Step::WriteEntry { .. } | Step::Arm { .. } | Step::SetDefault { .. } => None,
             Step::Disarm { .. } | Step::RemoveEntry { .. } | Step::SweepBoot => None,
+            // A volume of the host's own: no sweep may take it for a leftover of ours.
+            Step::AdoptLayer { .. } | Step::LetGoLayer { .. } => None,
+            Step::TakeLoader { .. } | Step::ReleaseLoader { .. } => None,
         }
     }
 
@@ -172,6 +213,8 @@ impl Step {
             Step::PublishLayer { .. } | Step::WriteEntry { .. } | Step::Arm { .. } => None,
             Step::SetDefault { .. } | Step::Disarm { .. } | Step::EditState { .. } | Step::Suspend { .. } => None,
             Step::DropFrozen { .. } | Step::SweepBoot | Step::CheckState { .. } => None,
+            Step::TakeBase { .. } | Step::RestoreBase { .. } | Step::AdoptLayer { .. } => None,
+            Step::TakeLoader { .. } | Step::ReleaseLoader { .. } | Step::LetGoLayer { .. } => None,
         }
     }
 }
@@ -203,6 +246,14 @@ impl fmt::Display for Step {
             Step::RemoveLayer { layer } => write!(f, "remove layer {layer}"),
             Step::RemoveBase { base } => write!(f, "remove base {base}"),
             Step::SweepBoot => f.write_str("remove kernels that no boot entry names"),
+            Step::TakeBase { base, origin } => write!(f, "take base {base} as a snapshot of {origin}"),
+            Step::RestoreBase { base } => {
+                write!(f, "put back in base {base} what its packages shipped, and take the host's own out of it")
+            }
+            Step::AdoptLayer { layer, volume } => write!(f, "adopt {volume} as layer {layer}, where it is"),
+            Step::TakeLoader { loader } => write!(f, "let {} follow thinroot", loader.as_str()),
+            Step::ReleaseLoader { loader } => write!(f, "let {} boot what it did before thinroot", loader.as_str()),
+            Step::LetGoLayer { layer } => write!(f, "let go of layer {layer}, as it is"),
         }
     }
 }

@@ -17,6 +17,7 @@ mod systemd_boot;
 use std::path::Path;
 
 use serde::Serialize;
+use thinroot_core::adopt::Before;
 use thinroot_core::boot::loader::LoaderState;
 use thinroot_core::boot::{Entry, EntryFile, Selection};
 use thinroot_core::name::LayerName;
@@ -95,23 +96,48 @@ impl Loader {
 impl BootDir {
     /// Makes a loader follow this boot directory. Until it has followed once, what it reads of ours chooses nothing. Done
     /// again it mends what is missing. `kernel_arguments` tell on which console it may talk, where it has no configuration yet.
-    pub fn take_over(&mut self, kind: LoaderKind, kernel_arguments: &str) -> Result<()> {
+    pub fn take_over(&self, kind: LoaderKind, kernel_arguments: &str) -> Result<()> {
         match kind {
             LoaderKind::Grub => grub::take_over(self, kernel_arguments)?,
             LoaderKind::SystemdBoot => systemd_boot::take_over(self)?,
         }
-        self.loader = Loader::detect(&self.root);
         self.follow().map(drop)
+    }
+
+    /// The inverse of [`BootDir::take_over`]: the loader boots what it did before, by one write, and then what it read of
+    /// ours goes, with the selection. Lines of others that came since stay.
+    pub fn release(&self, kind: LoaderKind, before: &Before) -> Result<()> {
+        match kind {
+            LoaderKind::Grub => grub::release(self, before.custom_cfg.as_deref())?,
+            LoaderKind::SystemdBoot => systemd_boot::release(self, before.loader_conf.as_deref())?,
+        }
+        self.forget_selection()?;
+        // Where a loader looks without replaying a journal, the power may go now.
+        settle::settle(&self.root)
+    }
+
+    /// What [`BootDir::release`] cannot tell later.
+    pub fn before(&self) -> Result<Before> {
+        let grub = GRUB_DIRS.into_iter().find(|dir| self.root.join(dir).is_dir());
+        Ok(Before {
+            custom_cfg: grub.map(|dir| read_if_there(&self.root.join(dir).join("custom.cfg"))).transpose()?.flatten(),
+            loader_conf: read_if_there(&self.root.join(systemd_boot::LOADER_CONF))?,
+            ..Before::default()
+        })
+    }
+
+    fn served(&self) -> Option<Loader> {
+        Loader::detect(&self.root)
     }
 
     /// Which loader this boot directory serves; none where whoever starts the machine reads the selection.
     pub fn loader(&self) -> Option<LoaderKind> {
-        self.loader.map(Loader::kind)
+        self.served().map(Loader::kind)
     }
 
     /// What the loader itself says it will do at the next start; none where there is no loader.
     pub fn loader_state(&self) -> Result<Option<LoaderState>> {
-        match self.loader {
+        match self.served() {
             None => Ok(None),
             Some(Loader::Grub(dir)) => grub::state(&self.root.join(dir)).map(Some),
             Some(Loader::SystemdBoot) => Ok(Some(systemd_boot::state(&self.list_entries()?))),
@@ -128,7 +154,7 @@ impl BootDir {
     }
 
     pub(super) fn follow_selection(&self, selection: &Selection) -> Result<Ensured> {
-        let Some(loader) = self.loader else { return Ok(Ensured::Already) };
+        let Some(loader) = self.served() else { return Ok(Ensured::Already) };
         let listed = self.list_entries()?;
         let bootable = |file: &&EntryFile| self.missing_files(&file.entry).is_empty();
         let entries = listed.iter().filter_map(Listed::ours).filter(bootable).cloned().collect();
@@ -152,7 +178,7 @@ impl BootDir {
 
     /// What a person should see of the loader: that it would boot something else, or does not come to our choice at all.
     pub(super) fn loader_findings(&self, selection: Option<&Selection>, entries: &[EntryFile]) -> Vec<String> {
-        let Some(loader) = self.loader else { return Vec::new() };
+        let Some(loader) = self.served() else { return Vec::new() };
         let name = loader.kind().as_str();
         let mut findings = match loader {
             Loader::Grub(dir) => grub::findings(&self.root.join(dir), entries),

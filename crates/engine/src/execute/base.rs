@@ -92,7 +92,11 @@ impl Execution<'_> {
             let table = host.chunks(base)?;
             host.records.put_part(base, Part::Chunks, &table.to_bytes())?;
         }
-        let digest = self.plan().image.as_ref().map(|image| image.digest.short());
+        let digest = match &self.plan().image {
+            Some(image) => Some(image.digest.short()),
+            // One that was adopted: what it is was told when it was restored.
+            None => host.records.image(base)?.map(|image| image.digest.short()),
+        };
         host.store.publish(&base.volume(), digest.as_deref())?;
         Ok(String::new())
     }

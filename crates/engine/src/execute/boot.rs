@@ -25,7 +25,7 @@ impl Execution<'_> {
         let kernel = find_kernels(&manifest).into_iter().find(|kernel| kernel.version == version);
         let kernel = kernel.ok_or_else(|| bad(format!("{} has no kernel {version}", layer.base())))?;
         let mounted = host.store.mount(&layer.volume(), Access::Inspect)?;
-        let installed = self.install(mounted.path(), &manifest, &kernel)?;
+        let installed = self.install(mounted.path(), layer, &manifest, &kernel)?;
         let image_args = image_arguments(mounted.path())?;
         mounted.finish()?;
         let (line, carried, finding) = host.new_command_line(layer, self.state_of(layer).as_ref(), &image_args)?;
@@ -69,12 +69,19 @@ impl Execution<'_> {
         merged.or_else(copied)
     }
 
-    /// Copies kernel and initrd out of the mounted layer; each must still be what the image brought.
-    fn install(&self, root: &Path, manifest: &Manifest, kernel: &Kernel) -> Result<Vec<KernelFile>> {
+    /// Copies kernel and initrd out of the mounted layer; each must still be what the image brought. An adopted layer does
+    /// not have them: there they lie in its base only.
+    fn install(&self, root: &Path, layer: &LayerName, manifest: &Manifest, kernel: &Kernel) -> Result<Vec<KernelFile>> {
         let mut installed = Vec::new();
         for (path, file) in KernelFile::of_kernel(manifest, kernel) {
-            let mut content = confined::open_file(root, &path)?;
-            self.host.boot.install_kernel(&mut content, &file)?;
+            if let Some(mut content) = confined::open_file_if_there(root, &path)? {
+                self.host.boot.install_kernel(&mut content, &file)?;
+            } else {
+                let base = self.host.store.mount(&layer.base().volume(), Access::Inspect)?;
+                let mut content = confined::open_file(base.path(), &path)?;
+                self.host.boot.install_kernel(&mut content, &file)?;
+                base.finish()?;
+            }
             installed.push(file);
         }
         Ok(installed)

@@ -30,14 +30,20 @@ impl Execution<'_> {
             Step::RemoveLayer { layer } => self.remove_layer(layer),
             Step::RemoveBase { base } => self.remove_base(base),
             Step::SweepBoot => self.sweep_boot(),
+            Step::TakeBase { base, origin } => self.take_base(base, origin, attempt),
+            Step::RestoreBase { base } => self.restore_base(base, attempt),
+            Step::AdoptLayer { layer, volume } => self.adopt_layer(layer, volume),
+            Step::TakeLoader { loader } => self.take_loader(*loader),
+            Step::ReleaseLoader { loader } => self.release_loader(*loader),
+            Step::LetGoLayer { layer } => self.let_go_layer(layer),
         }
     }
 
     /// Leaves nothing of a step, whether it was begun, half done or complete.
     pub(super) fn undo(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::CreateBase { base, .. } => self.discard(&base.volume()),
-            Step::WriteBase { base, .. } => self.host.records.forget_base(base),
+            Step::CreateBase { base, .. } | Step::TakeBase { base, .. } => self.discard(&base.volume()),
+            Step::WriteBase { base, .. } | Step::RestoreBase { base } => self.host.records.forget_base(base),
             Step::SealBase { base } => self.withdraw(&base.volume()),
             Step::CreateLayer { layer, .. } => self.discard(&layer.volume()),
             Step::FreezeState { frozen, .. } => {
@@ -51,9 +57,12 @@ impl Execution<'_> {
             Step::CheckState { .. } => Ok(()),
             Step::PublishLayer { layer } => self.withdraw(&layer.volume()),
             Step::WriteEntry { layer, .. } => self.undo_entry(layer),
+            Step::AdoptLayer { layer, .. } => self.let_go_layer(layer).map(drop),
+            Step::TakeLoader { loader } => self.release_loader(*loader).map(drop),
             // The plan is past its commit point from here on; the executor never asks.
             Step::Arm { .. } | Step::SetDefault { .. } | Step::DropFrozen { .. } | Step::RemoveEntry { .. } => Ok(()),
             Step::Disarm { .. } | Step::RemoveLayer { .. } | Step::RemoveBase { .. } | Step::SweepBoot => Ok(()),
+            Step::ReleaseLoader { .. } | Step::LetGoLayer { .. } => Ok(()),
         }
     }
 }

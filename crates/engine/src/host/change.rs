@@ -61,7 +61,7 @@ impl<'a> Change<'a> {
         Ok(Change { host, mended, _lock: lock })
     }
 
-    pub(super) fn host(&self) -> &'a Host {
+    pub(crate) fn host(&self) -> &'a Host {
         self.host
     }
 

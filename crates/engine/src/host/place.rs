@@ -15,11 +15,11 @@ use crate::durable;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::records::Records;
 use crate::store::directory::DirectoryStore;
-use crate::store::lvm_thin::LvmThinStore;
+use crate::store::lvm_thin::{LvmThinStore, RootVolume};
 use crate::store::{Access, NewVolume, Store};
 
 /// Size of the record volume on LVM, thin: what is written counts.
-const RECORDS_BYTES: u64 = 256 << 20;
+pub(crate) const RECORDS_BYTES: u64 = 256 << 20;
 
 /// Where a host's boot directory may be mounted.
 const BOOT_DIRS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
@@ -58,6 +58,9 @@ impl FromStr for StoreRef {
 impl StoreRef {
     /// The store that the running layer is in; none where no layer runs, or not from a thin pool.
     pub fn of_booted() -> Result<Option<StoreRef>> {
+        if let Some(RootVolume { vg, pool: Some(pool), layer: Some(_), .. }) = RootVolume::of_running()? {
+            return Ok(Some(StoreRef::LvmThin { vg, pool }));
+        }
         StoreRef::of_command_line(&kernel_command_line()?)
     }
 
@@ -173,9 +176,16 @@ fn lvm_lock(vg: &str, pool: &str) -> Result<PathBuf> {
     Ok(dir.join(format!("{vg}.{pool}")))
 }
 
-/// The layer of this volume group that this host runs, from the kernel command line. Written by us into every boot entry;
-/// a store on another disk, as one that is being installed, has none.
+/// The layer of this volume group that this host runs; a store on another disk, as one that is being installed, has none.
+/// Told by what is mounted at `/`: an adopted host was not booted by an entry of ours, and a soft reboot keeps the command
+/// line of the boot before. Where that is no volume of ours (a root that lies over it, say) by the word that each entry of
+/// ours has.
 fn booted_layer(vg: &str) -> Result<Option<LayerName>> {
+    if let Some(root) = RootVolume::of_running()?
+        && let Some(layer) = root.layer
+    {
+        return Ok((root.vg == vg).then_some(layer));
+    }
     let line = kernel_command_line()?;
     let groups: Vec<&str> =
         line.split_whitespace().filter_map(|word| Some(word.strip_prefix("rd.lvm.lv=")?.split_once('/')?.0)).collect();

@@ -25,7 +25,7 @@ use crate::tree::write::{Open, Tree, shown};
 use crate::tree::{flags, meta};
 
 /// The new layer while it is written.
-pub(super) struct Place {
+pub(crate) struct Place {
     tree: Tree,
     pub present: RootContents,
     filler: Filler,

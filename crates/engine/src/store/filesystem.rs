@@ -80,6 +80,16 @@ pub(super) fn own_uuid(path: &Path, found: &Superblock) -> Result<bool> {
     Ok(true)
 }
 
+/// Closes what was open in a snapshot of a mounted file system: files that were removed while in use. XFS does that when
+/// it is mounted.
+pub(super) fn settle(path: &Path) -> Result<()> {
+    if expect(path)?.fs == FsKind::Ext4 {
+        // Exit code 1 means "fixed".
+        Cmd::new("e2fsck").args(["-f", "-p"]).arg(path).also_good(1).run()?;
+    }
+    Ok(())
+}
+
 /// What the first blocks say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Superblock {

@@ -8,6 +8,7 @@
 //!   changes;
 //! - a sealed base is read-only in LVM's metadata, not activated with the volume group, and inactive unless looked at.
 
+mod foreign;
 mod heal;
 mod names;
 mod pool;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use thinroot_core::inventory::{FsKind, Phase, Role, Volume};
 use thinroot_core::name::VolumeName;
 
+pub use self::foreign::{Foreign, RootVolume};
 pub use self::setup::PoolSize;
 
 use self::names::{check_lvm_name, dm_name, tpool};
@@ -75,15 +77,24 @@ impl LvmThinStore {
                 Err(why) => findings.push(why),
             }
         }
+        // LVM names an origin by its logical volume.
+        let called = |name: &VolumeName| {
+            let lv = lvs.iter().find(|lv| lv.name == name.as_str());
+            lv.and_then(|lv| tags::volume_name(lv).parse().ok()).unwrap_or_else(|| name.clone())
+        };
+        ours.iter_mut().for_each(|(volume, _)| volume.origin = volume.origin.as_ref().map(called));
         ours.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         (ours, findings)
     }
 
     fn find<'a>(&self, lvs: &'a [Lv], name: &VolumeName) -> Result<Option<(Volume, &'a Lv)>> {
-        let Some(lv) = lvs.iter().find(|lv| lv.name == name.as_str()) else { return Ok(None) };
+        // Ours first: the volume that a base was made from may have its name too.
+        let ours = |lv: &&Lv| tags::volume_name(lv) == name.as_str() && !matches!(tags::volume(lv), Ok(None));
+        let called = lvs.iter().find(ours);
+        let Some(lv) = called.or_else(|| lvs.iter().find(|lv| lv.name == name.as_str())) else { return Ok(None) };
         let attempted = format!("use {}/{}", self.vg, name.as_str());
         match tags::volume(lv) {
-            Ok(Some(volume)) if lv.pool.as_ref() == Some(&self.pool) => Ok(Some((volume, lv))),
+            Ok(Some(volume)) if volume.name == *name && lv.pool.as_ref() == Some(&self.pool) => Ok(Some((volume, lv))),
             Ok(_) => Err(Error::refused(attempted, "a logical volume of this name exists and is not ours")),
             Err(why) => Err(Error::damaged(attempted, why)),
         }
@@ -98,29 +109,29 @@ impl LvmThinStore {
         format!("{}/{lv}", self.vg)
     }
 
-    fn device(&self, name: &VolumeName) -> PathBuf {
-        Path::new("/dev/mapper").join(dm_name(&self.vg, name.as_str()))
+    fn device(&self, lv: &str) -> PathBuf {
+        Path::new("/dev/mapper").join(dm_name(&self.vg, lv))
     }
 
-    fn change(&self, what: &str, name: &VolumeName, args: &[&str]) -> Result<()> {
-        act(what, &Cmd::new("lvchange").arg("-q").args(args).arg(self.path(name.as_str())))
+    fn change(&self, what: &str, lv: &str, args: &[&str]) -> Result<()> {
+        act(what, &Cmd::new("lvchange").arg("-q").args(args).arg(self.path(lv)))
     }
 
     /// Activates a volume, also one that is skipped when its group is; whether it had to.
-    fn activate(&self, lv: &Lv, name: &VolumeName) -> Result<bool> {
+    fn activate(&self, lv: &Lv) -> Result<bool> {
         if lv.active {
             return Ok(false);
         }
-        Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(name.as_str())).run()?;
+        Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(&lv.name)).run()?;
         Ok(true)
     }
 
     /// Where this process sees the whole volume mounted.
-    fn mounted_at(&self, lv: &Lv, name: &VolumeName) -> Result<Option<MountLine>> {
+    fn mounted_at(&self, lv: &Lv) -> Result<Option<MountLine>> {
         if !lv.active {
             return Ok(None);
         }
-        let device = self.device(name);
+        let device = self.device(&lv.name);
         let number = std::fs::metadata(&device).at("read", &device)?.rdev();
         let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
         Ok(mount::mounts()?.into_iter().find(|line| line.device == number && line.root == "/"))
@@ -130,23 +141,24 @@ impl LvmThinStore {
         if !lv.open {
             return Ok(());
         }
-        Err(match self.mounted_at(lv, name)? {
+        Err(match self.mounted_at(lv)? {
             Some(line) => rules::busy(attempted, name, &format!("it is mounted at {}", line.point.display())),
             None => rules::busy(attempted, name, "a process or another mount namespace holds its device open"),
         })
     }
 
     /// What follows the naming of a new volume; done again where a cut left the mark of an unfinished one.
-    fn complete(&self, volume: &NewVolume, making: Making) -> Result<()> {
-        let device = self.device(&volume.name);
+    fn complete(&self, lv: &str, making: Making) -> Result<()> {
+        let device = self.device(lv);
         match making {
-            Making::FileSystem(ground) => filesystem::make(&device, volume.fs, ground)?,
+            Making::FileSystem(fs, ground) => filesystem::make(&device, fs, ground)?,
             Making::OwnUuid => {
                 filesystem::own_uuid(&device, &filesystem::expect(&device)?)?;
             }
+            Making::Settled => filesystem::settle(&device)?,
         }
         File::open(&device).at("open", &device)?.sync_all().at("fsync", &device)?;
-        self.change("note as finished", &volume.name, &["--deltag", tags::UNFINISHED])
+        self.change("note as finished", lv, &["--deltag", tags::UNFINISHED])
     }
 
     fn kernel_status(&self) -> Result<pool::Status> {
@@ -162,8 +174,10 @@ impl LvmThinStore {
 /// What is left to do after LVM has made a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Making {
-    FileSystem(Ground),
+    FileSystem(FsKind, Ground),
     OwnUuid,
+    /// What was open when the snapshot was taken is closed, so that nothing has to be replayed in a base.
+    Settled,
 }
 
 impl Store for LvmThinStore {
@@ -194,8 +208,8 @@ impl Store for LvmThinStore {
             if !is_unfinished(lv) {
                 return Ok(Ensured::Already);
             }
-            self.activate(lv, &new.name)?;
-            self.complete(new, Making::FileSystem(Ground::Used))?;
+            self.activate(lv)?;
+            self.complete(&lv.name, Making::FileSystem(new.fs, Ground::Used))?;
             return Ok(Ensured::Done);
         }
         let cmd = Cmd::new("lvcreate")
@@ -203,47 +217,36 @@ impl Store for LvmThinStore {
             .args(["-n", new.name.as_str(), "--addtag", tags::STAGING, "--addtag", tags::UNFINISHED])
             .args(["--addtag", &tags::role(new.role), "--addtag", &tags::fs(new.fs)]);
         act("create", &cmd)?;
-        self.complete(new, Making::FileSystem(Ground::Empty))?;
+        self.complete(new.name.as_str(), Making::FileSystem(new.fs, Ground::Empty))?;
         Ok(Ensured::Done)
     }
 
-    /// The origin may be in use: device-mapper holds its file system still for the moment. It may also be a volume that
-    /// is not ours, as a host's root is when it is adopted.
+    /// The origin may be in use: device-mapper holds its file system still for the moment.
     fn snapshot(&self, origin: &VolumeName, name: &VolumeName, role: Role) -> Result<Ensured> {
         let lvs = self.look()?;
-        let source = lvs.iter().find(|lv| lv.name == origin.as_str() && lv.pool.as_ref() == Some(&self.pool));
-        let source = source.ok_or_else(|| rules::missing("snapshot", origin))?;
-        let known = tags::volume(source).map_err(|why| Error::damaged(format!("snapshot {}", origin.as_str()), why))?;
+        let (known, source) = self.expect(&lvs, "snapshot", origin)?;
         if is_unfinished(source) {
             return Err(Error::refused(format!("snapshot {}", origin.as_str()), "its making was not completed"));
         }
-        let fs = match &known {
-            Some(volume) => volume.fs,
-            None => {
-                self.activate(source, origin)?;
-                filesystem::expect(&self.device(origin))?.fs
-            }
-        };
-        let new = NewVolume { name: name.clone(), role, fs, size_bytes: source.size_bytes };
         if let Some((found, lv)) = self.find(&lvs, name)? {
             rules::snapshot_taken_before(origin, role, &found)?;
             if !is_unfinished(lv) {
                 return Ok(Ensured::Already);
             }
-            self.activate(lv, name)?;
-            self.complete(&new, Making::OwnUuid)?;
+            self.activate(lv)?;
+            self.complete(&lv.name, Making::OwnUuid)?;
             return Ok(Ensured::Done);
         }
-        let unfinished = role == Role::Layer && fs == FsKind::Ext4;
+        let unfinished = role == Role::Layer && known.fs == FsKind::Ext4;
         let mut cmd = Cmd::new("lvcreate")
             .args(["-y", "-q", "-s", "-kn", "-prw", "-n", name.as_str(), "--addtag", tags::STAGING])
-            .args(["--addtag", &tags::role(role), "--addtag", &tags::fs(fs)]);
+            .args(["--addtag", &tags::role(role), "--addtag", &tags::fs(known.fs)]);
         if unfinished {
             cmd = cmd.args(["--addtag", tags::UNFINISHED]);
         }
-        act("snapshot", &cmd.arg(self.path(origin.as_str())))?;
+        act("snapshot", &cmd.arg(self.path(&source.name)))?;
         if unfinished {
-            self.complete(&new, Making::OwnUuid)?;
+            self.complete(name.as_str(), Making::OwnUuid)?;
         }
         Ok(Ensured::Done)
     }
@@ -260,17 +263,17 @@ impl Store for LvmThinStore {
         }
         self.unused("publish", lv, name)?;
         let Some(digest) = image_digest else {
-            self.change("publish", name, &["--deltag", tags::STAGING])?;
+            self.change("publish", &lv.name, &["--deltag", tags::STAGING])?;
             return Ok(Ensured::Done);
         };
-        self.activate(lv, name)?;
-        filesystem::check(&self.device(name), found.fs)?;
+        self.activate(lv)?;
+        filesystem::check(&self.device(&lv.name), found.fs)?;
         // Before the commit, so that nothing can fail after it.
-        self.change("deactivate", name, &["-an"])?;
+        self.change("deactivate", &lv.name, &["-an"])?;
         if !lv.read_only {
-            self.change("make read-only", name, &["-pr", "-ky"])?;
+            self.change("make read-only", &lv.name, &["-pr", "-ky"])?;
         }
-        self.change("publish", name, &["--deltag", tags::STAGING, "--addtag", &tags::image(digest)])?;
+        self.change("publish", &lv.name, &["--deltag", tags::STAGING, "--addtag", &tags::image(digest)])?;
         Ok(Ensured::Done)
     }
 
@@ -283,11 +286,11 @@ impl Store for LvmThinStore {
             let image = found.image_digest.as_deref().map(tags::image);
             let mut args = vec!["--addtag", tags::STAGING];
             args.extend(image.iter().flat_map(|tag| ["--deltag", tag]));
-            self.change("withdraw", name, &args)?;
+            self.change("withdraw", &lv.name, &args)?;
         }
         // Also where it was staging already: the power may have gone just here.
         if lv.read_only {
-            self.change("make writable", name, &["-prw", "-kn"])?;
+            self.change("make writable", &lv.name, &["-prw", "-kn"])?;
         }
         Ok(if ready { Ensured::Done } else { Ensured::Already })
     }
@@ -297,7 +300,7 @@ impl Store for LvmThinStore {
         let Some((found, lv)) = self.find(&lvs, name)? else { return Ok(Ensured::Already) };
         rules::removable(&found)?;
         self.unused("remove", lv, name)?;
-        act("remove", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(name.as_str())))?;
+        act("remove", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(&lv.name)))?;
         Ok(Ensured::Done)
     }
 
@@ -310,7 +313,7 @@ impl Store for LvmThinStore {
             return Err(Error::refused(format!("mount {}", name.as_str()), "its making was not completed")
                 .mend("create it again"));
         }
-        if let Some(line) = self.mounted_at(lv, name)? {
+        if let Some(line) = self.mounted_at(lv)? {
             match (access, found.role) {
                 (Access::Inspect, _) => return mount::bind(name.as_str(), &line.point, true, Box::new(|_| Ok(()))),
                 // Our own records are mounted by the running layer, and written by every run.
@@ -327,11 +330,11 @@ impl Store for LvmThinStore {
         }
         if manner.writes() && lv.read_only {
             // Its publishing or withdrawing was cut off.
-            self.change("make writable", name, &["-prw", "-kn"])?;
+            self.change("make writable", &lv.name, &["-prw", "-kn"])?;
         }
-        let activated = self.activate(lv, name)?;
+        let activated = self.activate(lv)?;
         let asleep = activated && found.role == Role::Base && found.phase == Phase::Ready;
-        let (store, base) = (self.clone(), name.clone());
+        let (store, base) = (self.clone(), lv.name.clone());
         let after = move |_| {
             if asleep {
                 // Only tidiness: a sealed base that stays active, because somebody looks at it too, is as read-only.
@@ -339,23 +342,37 @@ impl Store for LvmThinStore {
             }
             Ok(())
         };
-        mount::mount(&found, Medium::Device(self.device(name)), &manner, Box::new(after))
+        mount::mount(&found, Medium::Device(self.device(&lv.name)), &manner, Box::new(after))
     }
 
     /// Leaves a sealed base active: nobody could say when its reader is done.
     fn raw(&self, name: &VolumeName) -> Result<File> {
         let lvs = self.look()?;
         let (_, lv) = self.expect(&lvs, "open", name)?;
-        self.activate(lv, name)?;
-        let device = self.device(name);
+        self.activate(lv)?;
+        let device = self.device(&lv.name);
         File::open(&device).at("open", &device)
     }
 
     /// The mapper path for initramfs-tools, which activates what it names; `rd.lvm.lv` for dracut.
     fn kernel_root(&self, name: &VolumeName) -> Result<String> {
         let lvs = self.look()?;
-        self.expect(&lvs, "boot", name)?;
-        Ok(format!("root={} rd.lvm.lv={}", self.device(name).display(), self.path(name.as_str())))
+        let (_, lv) = self.expect(&lvs, "boot", name)?;
+        Ok(format!("root={} rd.lvm.lv={}", self.device(&lv.name).display(), self.path(&lv.name)))
+    }
+
+    fn adopt(&self, lv: &str, name: &VolumeName, role: Role) -> Result<Ensured> {
+        match role {
+            Role::Base => self.take_base(lv, name),
+            Role::Layer => self.take_layer(lv, name),
+            Role::Frozen | Role::Shared | Role::Records => {
+                Err(Error::refused(format!("adopt {lv}"), format!("a volume cannot be adopted as {}", role.as_str())))
+            }
+        }
+    }
+
+    fn let_go(&self, name: &VolumeName) -> Result<Ensured> {
+        self.untag_layer(name)
     }
 
     fn heal(&self) -> Result<Vec<String>> {

@@ -47,7 +47,7 @@ pub(super) fn snapshot_taken_before(origin: &VolumeName, role: Role, found: &Vol
     Ok(())
 }
 
-fn taken(attempted: &str, what: &str) -> Error {
+pub(super) fn taken(attempted: &str, what: &str) -> Error {
     Error::refused(attempted, format!("a volume of this name exists and {what}"))
         .mend("remove that volume if nothing needs it, or choose another name")
 }

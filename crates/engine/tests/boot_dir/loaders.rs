@@ -18,7 +18,7 @@ const KINDS: [LoaderKind; 2] = [LoaderKind::Grub, LoaderKind::SystemdBoot];
 /// Layers 1, 2 and 3; 1 is the default.
 fn served(path: &Path, kind: LoaderKind) -> BootDir {
     prepared(path);
-    let mut boot = BootDir::open(path).unwrap();
+    let boot = BootDir::open(path).unwrap();
     boot.take_over(kind, "console=ttyS0,115200").unwrap();
     for number in [2, 3] {
         install(&boot, number).unwrap();
@@ -201,7 +201,7 @@ fn a_damaged_environment_block_is_told_and_mended() {
 fn a_loader_that_does_not_read_our_choice_is_told_of() {
     for (kind, file) in [(LoaderKind::Grub, "grub/custom.cfg"), (LoaderKind::SystemdBoot, "loader/loader.conf")] {
         let dir = tempfile::tempdir().unwrap();
-        let mut boot = served(dir.path(), kind);
+        let boot = served(dir.path(), kind);
         fs::write(dir.path().join(file), "timeout 9\n").unwrap();
         let findings = boot.survey().unwrap().findings;
         assert!(findings.iter().any(|finding| finding.contains("does not read our choice")), "{findings:?}");

@@ -17,6 +17,8 @@ use super::tree::{self, Weights};
 pub(super) struct State {
     pub(super) root: TempDir,
     pub(super) volumes: BTreeMap<VolumeName, SimVolume>,
+    /// Volumes that are not ours: what the store's own tools call them, and their trees.
+    pub(super) foreign: BTreeMap<String, PathBuf>,
     pub(super) mounts: BTreeMap<u64, SimMount>,
     /// Numbers for directories, never used twice.
     pub(super) next: u64,
@@ -29,6 +31,8 @@ pub(super) struct SimVolume {
     pub(super) facts: Volume,
     /// The durable content; none where making it was cut off.
     pub(super) content: Option<Content>,
+    /// Whether it was there before us.
+    pub(super) adopted: bool,
 }
 
 #[derive(Debug)]

@@ -40,6 +40,11 @@ pub fn with_default(loader_conf: &str) -> String {
     text + DEFAULT_LINE + "\n"
 }
 
+/// A configuration without our choice.
+pub fn without_default(loader_conf: &str) -> String {
+    loader_conf.lines().filter(|line| line.trim() != DEFAULT_LINE).map(|line| format!("{line}\n")).collect()
+}
+
 /// What a file beside the entries is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleFile {

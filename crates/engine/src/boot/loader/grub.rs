@@ -18,6 +18,8 @@ use crate::store::Ensured;
 /// Where GRUB may have its files in a boot directory: Debian's and upstream's name, and that of Fedora and SUSE.
 pub(in crate::boot) const GRUB_DIRS: [&str; 2] = ["grub", "grub2"];
 const CONFIGURATION: &str = "thinroot.cfg";
+/// What GRUB's own configuration reads at its end.
+const CUSTOM: &str = "custom.cfg";
 const ENVIRONMENT: &str = "thinroot.env";
 
 /// Our configuration is there only where it was installed.
@@ -38,10 +40,35 @@ pub(super) fn take_over(boot: &BootDir, kernel_arguments: &str) -> Result<()> {
         let empty = grub::configuration(Menu::Ours, &[], None);
         put(CONFIGURATION, &empty.map_err(|error| Error::failed("configure GRUB", error))?)?;
     }
-    let custom = read_if_there(&dir.join("custom.cfg"))?;
-    put("custom.cfg", &setup::with_hook(&custom.unwrap_or_default()))?;
+    let custom = read_if_there(&dir.join(CUSTOM))?;
+    put(CUSTOM, &setup::with_hook(&custom.unwrap_or_default()))?;
     if read_if_there(&dir.join("grub.cfg"))?.is_none() {
         put("grub.cfg", &setup::main_configuration(kernel_arguments))?;
+    }
+    Ok(())
+}
+
+/// The hook goes first: without it GRUB reads nothing of ours.
+pub(super) fn release(boot: &BootDir, custom_before: Option<&str>) -> Result<()> {
+    for name in GRUB_DIRS {
+        let dir = boot.path().join(name);
+        let path = dir.join(CUSTOM);
+        if let Some(custom) = read_if_there(&path)?
+            && custom.contains(CONFIGURATION)
+        {
+            let rest = setup::without_hook(&custom);
+            match (custom_before, rest.trim().is_empty()) {
+                (None, true) => drop(durable::remove(&path)?),
+                // To the byte, where only our lines came.
+                (Some(before), _) if setup::with_hook(before) == custom => {
+                    durable::write(&path, before.as_bytes(), TEXT_MODE)?;
+                }
+                (Some(_) | None, _) => durable::write(&path, rest.as_bytes(), TEXT_MODE)?,
+            }
+        }
+        for file in [ENVIRONMENT, CONFIGURATION] {
+            durable::remove(&dir.join(file))?;
+        }
     }
     Ok(())
 }
@@ -123,7 +150,7 @@ pub(super) fn findings(dir: &Path, entries: &[EntryFile]) -> Vec<String> {
         .collect();
     let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
     let main = text("grub.cfg");
-    let by_custom = main.contains("custom.cfg") && text("custom.cfg").contains(CONFIGURATION);
+    let by_custom = main.contains(CUSTOM) && text(CUSTOM).contains(CONFIGURATION);
     if !main.contains(CONFIGURATION) && !by_custom {
         findings.push(format!(
             "GRUB does not read our choice: neither grub.cfg nor custom.cfg in {} names {CONFIGURATION}",

@@ -14,7 +14,7 @@ use crate::durable;
 use crate::error::Result;
 use crate::store::Ensured;
 
-const LOADER_CONF: &str = "loader/loader.conf";
+pub(super) const LOADER_CONF: &str = "loader/loader.conf";
 
 /// The default's role stays once it is there; before the first layer only the configuration tells.
 pub(super) fn detect(root: &Path) -> bool {
@@ -34,6 +34,26 @@ pub(super) fn take_over(boot: &BootDir) -> Result<()> {
         return Ok(());
     }
     durable::write(&path, systemd_boot::with_default(&there).as_bytes(), TEXT_MODE)
+}
+
+/// The configuration goes first: what it chose by our roles is chosen no more.
+pub(super) fn release(boot: &BootDir, before: Option<&str>) -> Result<()> {
+    let path = boot.path().join(LOADER_CONF);
+    if let Some(there) = read_if_there(&path)?
+        && systemd_boot::follows_roles(&there)
+    {
+        match before {
+            Some(before) if systemd_boot::with_default(before) == there => {
+                durable::write(&path, before.as_bytes(), TEXT_MODE)?;
+            }
+            None if systemd_boot::with_default("") == there => drop(durable::remove(&path)?),
+            Some(_) | None => durable::write(&path, systemd_boot::without_default(&there).as_bytes(), TEXT_MODE)?,
+        }
+    }
+    for role in roles(&boot.list_entries()?).map(|(role, _)| role) {
+        durable::remove(&boot.entries_path().join(role.file_name()))?;
+    }
+    Ok(())
 }
 
 pub(super) fn state(listed: &[Listed]) -> LoaderState {

@@ -35,23 +35,24 @@ impl LvmThinStore {
         match diagnose(&self.vg, pool, self.kernel_status()?.transaction_id, &lvs, &ours) {
             Diagnosis::Sound => {}
             Diagnosis::CutCreation { volume, pool_count, lvm_count } => {
-                done.push(self.end_cut_creation(&volume, pool_count, lvm_count)?);
+                let lv = ours.iter().find(|(found, _)| found.name == volume.name).map(|(_, lv)| lv.name.clone());
+                done.push(self.end_cut_creation(&volume, &lv.unwrap_or_default(), pool_count, lvm_count)?);
                 looked_at = Some(volume.name);
             }
             Diagnosis::Beyond(words) => return Ok(vec![words]),
         }
-        for volume in doubtful(&ours).filter(|volume| Some(&volume.name) != looked_at.as_ref()) {
-            if !self.has_device(volume)? {
-                done.push(self.remove_without_device(volume)?);
+        for (volume, lv) in doubtful(&ours).filter(|(volume, _)| Some(&volume.name) != looked_at.as_ref()) {
+            if !self.has_device(&lv.name)? {
+                done.push(self.remove_without_device(volume, &lv.name)?);
             }
         }
         Ok(done)
     }
 
-    fn end_cut_creation(&self, volume: &Volume, pool_count: u64, lvm_count: u64) -> Result<String> {
+    fn end_cut_creation(&self, volume: &Volume, lv: &str, pool_count: u64, lvm_count: u64) -> Result<String> {
         let name = volume.name.as_str();
-        if !self.has_device(volume)? {
-            return self.remove_without_device(volume);
+        if !self.has_device(lv)? {
+            return self.remove_without_device(volume, lv);
         }
         let message = format!("set_transaction_id {pool_count} {lvm_count}");
         let cmd = Cmd::new("dmsetup").args(["message", &tpool(&self.vg, &self.pool), "0", &message]);
@@ -60,8 +61,8 @@ impl LvmThinStore {
     }
 
     /// Whether the pool has the device that LVM says it has. Leaves the volume active if so.
-    fn has_device(&self, volume: &Volume) -> Result<bool> {
-        let cmd = Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(volume.name.as_str()));
+    fn has_device(&self, lv: &str) -> Result<bool> {
+        let cmd = Cmd::new("lvchange").args(["-q", "-ay", "-K"]).arg(self.path(lv));
         match cmd.run() {
             Ok(_) => Ok(true),
             Err(error) if lacks_device(&error.said) => Ok(false),
@@ -69,16 +70,16 @@ impl LvmThinStore {
         }
     }
 
-    fn remove_without_device(&self, volume: &Volume) -> Result<String> {
+    fn remove_without_device(&self, volume: &Volume, lv: &str) -> Result<String> {
         let name = volume.name.as_str();
         if volume.phase == Phase::Ready {
             return Ok(format!(
                 "{name} has no device in the pool although it counts as ready: its data is lost. Remove it with \
                  `lvremove {}` once no boot entry names it",
-                self.path(name)
+                self.path(lv)
             ));
         }
-        act("remove without device", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(name)))?;
+        act("remove without device", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(self.path(lv)))?;
         Ok(format!("removed {name}, whose creation was interrupted before it had any content"))
     }
 }
@@ -138,8 +139,8 @@ fn diagnose(vg: &str, pool: &Lv, kernel_count: u64, lvs: &[Lv], ours: &[(Volume,
 }
 
 /// Volumes that may lack their device although the counts agree: inactive, staging, ours.
-fn doubtful<'a>(ours: &'a [(Volume, &'a Lv)]) -> impl Iterator<Item = &'a Volume> {
-    ours.iter().filter(|(volume, lv)| volume.phase == Phase::Staging && !lv.active).map(|(volume, _)| volume)
+fn doubtful<'a>(ours: &'a [(Volume, &'a Lv)]) -> impl Iterator<Item = &'a (Volume, &'a Lv)> {
+    ours.iter().filter(|(volume, lv)| volume.phase == Phase::Staging && !lv.active)
 }
 
 /// Whether an activation failed because the pool has no such device.

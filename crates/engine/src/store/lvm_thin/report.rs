@@ -72,6 +72,16 @@ pub(super) fn parse(json: &str) -> Result<Vec<Lv>, String> {
     document.report.into_iter().flat_map(|report| report.lv).map(volume).collect()
 }
 
+/// As [`parse`], of one volume, with the group it is in (a column `vg_name` more).
+pub(super) fn parse_one(json: &str) -> Result<(String, Lv), String> {
+    let document: serde_json::Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let vg = document["report"][0]["lv"][0]["vg_name"].as_str().ok_or("it names no volume group")?.to_string();
+    match parse(json)?.as_slice() {
+        [lv] => Ok((vg, lv.clone())),
+        lvs => Err(format!("it tells of {} volumes", lvs.len())),
+    }
+}
+
 fn volume(row: Row) -> Result<Lv, String> {
     let bad = |column: &str, value: &str| format!("{}: column {column} is {value:?}", row.lv_name);
     let bytes = |column: &str, value: &str| -> Result<u64, String> {

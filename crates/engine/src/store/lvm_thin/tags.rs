@@ -6,6 +6,8 @@
 //! thinroot:staging                            under construction
 //! thinroot:unfinished                         making it was not completed (no file system yet, or not its own UUID yet)
 //! thinroot:image=<16 hexadecimal digits>      the image of a ready base
+//! thinroot:name=<name>                        what we call it, where its logical volume has another name: an adopted root
+//! thinroot:adopted                            it was there before us, and 'init --undo' gives it back
 //! ```
 //! LVM allows only `A-Za-z0-9_+.-/=!:&#` in tags; everything above does.
 
@@ -18,7 +20,11 @@ pub(super) const STAGING: &str = "thinroot:staging";
 /// Making it was not completed.
 pub(super) const UNFINISHED: &str = "thinroot:unfinished";
 
+/// It was there before us: it can be given back.
+pub(super) const ADOPTED: &str = "thinroot:adopted";
+
 const IMAGE: &str = "thinroot:image=";
+const NAME: &str = "thinroot:name=";
 const ROLES: [Role; 5] = [Role::Base, Role::Layer, Role::Frozen, Role::Shared, Role::Records];
 
 /// The tag of a role.
@@ -36,6 +42,16 @@ pub(super) fn image(digest: &str) -> String {
     format!("{IMAGE}{digest}")
 }
 
+/// The tag of a name.
+pub(super) fn name(name: &str) -> String {
+    format!("{NAME}{name}")
+}
+
+/// What we call a logical volume.
+pub(super) fn volume_name(lv: &Lv) -> &str {
+    lv.tags.iter().find_map(|tag| tag.strip_prefix(NAME)).unwrap_or(&lv.name)
+}
+
 /// The volume that a logical volume is; none where it is not ours, an error where its tags contradict each other.
 pub(super) fn volume(lv: &Lv) -> Result<Option<Volume>, String> {
     let has = |tag: &str| lv.tags.iter().any(|found| found == tag);
@@ -47,7 +63,7 @@ pub(super) fn volume(lv: &Lv) -> Result<Option<Volume>, String> {
         ([_], _) => return Err(format!("{} must have one tag that says its file system", lv.name)),
         (_, _) => return Err(format!("{} has tags of several roles", lv.name)),
     };
-    let name = lv.name.parse().map_err(|error| format!("{} has tags of ours: {error}", lv.name))?;
+    let name = volume_name(lv).parse().map_err(|error| format!("{} has tags of ours: {error}", lv.name))?;
     let used = lv.data_percent.map(|percent| (lv.size_bytes as f64 * percent / 100.0) as u64);
     Ok(Some(Volume {
         name,
@@ -95,5 +111,12 @@ mod tests {
         assert_eq!(volume(&lvs[1]).unwrap_err(), "node-1-0 has tags of several roles");
         lvs[2].tags.retain(|tag| !tag.starts_with("thinroot:fs="));
         assert_eq!(volume(&lvs[2]).unwrap_err(), "node-1-0+1 must have one tag that says its file system");
+
+        lvs[1] = Lv {
+            name: "root".into(),
+            tags: vec!["thinroot:layer".into(), fs(FsKind::Xfs), name("a-1-0+1")],
+            ..lvs[1].clone()
+        };
+        assert_eq!(volume(&lvs[1]).unwrap().unwrap().name.as_str(), "a-1-0+1");
     }
 }
