@@ -6,6 +6,7 @@
 //! What is done to a disk while its machine is off is done in the test kernel, by the same program. What a row expects is
 //! written down in it; nothing is taken from what thinroot says of itself but where that is what is tested.
 
+pub mod adopt;
 pub mod chain;
 pub mod host;
 mod tree;

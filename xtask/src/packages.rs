@@ -32,6 +32,9 @@ pub const TEST: &[Need] = &[
     ("acl", "independent reader of ACLs"),
     ("zstd", "writes compressed archives for source tests"),
     ("xz-utils", "writes compressed archives for source tests"),
+    ("rpm", "makes and installs RPM packages, whose originals an adoption finds"),
+    ("rpm2cpio", "unpacks them"),
+    ("cpio", "unpacks them"),
     ("skopeo", "writes OCI images for source tests, independently of us"),
     ("procps", "lists processes for tests of what is left behind"),
 ];

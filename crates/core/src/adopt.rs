@@ -20,7 +20,7 @@ use crate::name::LayerName;
 use crate::path::TreePath;
 use crate::state::policy::{Policy, Treatment};
 
-pub use listing::{dpkg_list, ucf_hashes, verified};
+pub use listing::{automatic_alternatives, dpkg_list, ucf_hashes, verified};
 
 /// Everything that an adoption does, decided beforehand; kept in the records, so that it can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +150,15 @@ const CACHES: [&str; 9] = [
     "hwdb.bin",
 ];
 
+/// Where scripts of packages keep book of what they did; an image's factory copy.
+const BOOKS: [&str; 5] = [
+    "var/lib/ucf",
+    "var/lib/pam",
+    "var/lib/systemd/deb-systemd-helper-enabled",
+    "var/lib/systemd/deb-systemd-user-helper-enabled",
+    "usr/share/factory",
+];
+
 /// What packages' own scripts make of what they brought, without answering for it. Were it the host's own, each update would
 /// tell it as a change of the admin, or keep it where the image has a newer one.
 fn is_generated(path: &TreePath, link: Option<&[u8]>) -> bool {
@@ -174,6 +183,7 @@ fn is_generated(path: &TreePath, link: Option<&[u8]>) -> bool {
         || CACHES.iter().any(|cache| cache.as_bytes() == *name)
         || (beneath("usr/lib/modules/") || beneath("lib/modules/")) && begins("modules.")
         || beneath("usr/share/mime/")
+        || BOOKS.iter().any(|book| path.as_bytes() == book.as_bytes() || beneath(&format!("{book}/")))
         || path.as_bytes() == b"usr/share/info/dir"
         || path.as_bytes() == b"etc/os-release"
         || path.as_bytes() == b"etc/ssl/certs/ca-certificates.crt"

@@ -11,12 +11,12 @@ use crate::vm::Vm;
 use crate::{Context, Result, dist};
 
 /// An emulated start of the whole system.
-const START: Duration = Duration::from_secs(300);
+pub(super) const START: Duration = Duration::from_secs(300);
 /// Three tries, each until its timer, and the start after them.
 const FALL_BACK: Duration = Duration::from_secs(1500);
 /// An update inside an emulated machine.
 const UPDATE: Duration = Duration::from_secs(1800);
-const DISK_MIB: u64 = 10 << 10;
+pub(super) const DISK_MIB: u64 = 10 << 10;
 /// What a machine is asked that was not found good.
 const WHY: &str = "cat /proc/cmdline; systemctl list-jobs --no-legend; systemctl --failed --no-legend; \
                    systemctl status --no-pager --full thinroot-health thinroot-bless thinroot-catch-up; thinroot status";
@@ -76,13 +76,13 @@ pub struct Images {
 }
 
 #[derive(Debug)]
-struct Image {
-    layer: String,
+pub(super) struct Image {
+    pub(super) layer: String,
     archive: PathBuf,
 }
 
 impl Image {
-    fn reference(&self) -> String {
+    pub(super) fn reference(&self) -> String {
         format!("tar:{}", self.archive.display())
     }
 
@@ -103,29 +103,9 @@ pub enum Scope {
 
 /// Makes the images out of the demo's.
 pub fn images(ground: &Ground, demo: &DemoImages, scope: Scope) -> Result<Images> {
-    let work = ground.path("dist");
-    std::fs::create_dir_all(&work).context("create a directory")?;
-    let package = dist::pack(dist::Kind::Deb, &ground.program, &dist::Facts::of_repository()?, &work, &work)?;
-    let base = |name: &str, archive: &Path| -> Result<PathBuf> {
-        ground.say("images", &format!("{name}: our package, and an initrd made with it"));
-        let root = ground.path(name);
-        tree::unpack(archive, &root)?;
-        for path in LEFT_OUT.into_iter().filter(|path| root.join(path).exists()) {
-            std::fs::remove_dir_all(root.join(path)).context(format!("leave out {path}"))?;
-        }
-        std::fs::copy(&package, root.join("root/thinroot.deb")).context("copy our package")?;
-        let script = "mount -t proc proc \"$0/proc\" && mount -t devtmpfs dev \"$0/dev\" && \
-                      chroot \"$0\" sh -ec 'dpkg --install /root/thinroot.deb; rm /root/thinroot.deb; update-initramfs -u'";
-        tree::run(Command::new("unshare").args(["--mount", "sh", "-c", script]).arg(&root).env("LC_ALL", "C"))?;
-        tree::put(&root, "etc/systemd/system/vm-good.service", GOOD.as_bytes(), 0o644)?;
-        let wants = root.join("etc/systemd/system/multi-user.target.wants/vm-good.service");
-        std::os::unix::fs::symlink("/etc/systemd/system/vm-good.service", wants).context("enable a unit")?;
-        tree::put(&root, "etc/kernel/cmdline", b"console=ttyS0,115200 quiet panic=2 rootdelay=8\n", 0o644)?;
-        Ok(root)
-    };
-    let first = base("vm-1", &demo.first.archive)?;
+    let first = with_our_package(ground, "vm-1", &demo.first.archive)?;
     let first = published(ground, &first, 1)?;
-    let root = base("vm-2", &demo.second.archive)?;
+    let root = with_our_package(ground, "vm-2", &demo.second.archive)?;
     let second = published(ground, &root, 2)?;
     let arguments = |more: &str| format!("console=ttyS0,115200 quiet panic=2 rootdelay=8 {more}\n");
     let panic = "#!/bin/sh\necho \"VM-PANICS\" >/dev/ttyS0\nmount -t proc proc /proc\necho c >/proc/sysrq-trigger\n";
@@ -162,23 +142,46 @@ pub fn images(ground: &Ground, demo: &DemoImages, scope: Scope) -> Result<Images
     Ok(Images { good: [first, second], panics, hangs, sick, dracut, disk })
 }
 
+/// Unpacks an image of the demo and installs our package in it.
+pub(super) fn with_our_package(ground: &Ground, name: &str, archive: &Path) -> Result<PathBuf> {
+    ground.say("images", &format!("{name}: our package, and an initrd made with it"));
+    let work = ground.path("dist");
+    std::fs::create_dir_all(&work).context("create a directory")?;
+    let package = dist::pack(dist::Kind::Deb, &ground.program, &dist::Facts::of_repository()?, &work, &work)?;
+    let root = ground.path(name);
+    tree::unpack(archive, &root)?;
+    for path in LEFT_OUT.into_iter().filter(|path| root.join(path).exists()) {
+        std::fs::remove_dir_all(root.join(path)).context(format!("leave out {path}"))?;
+    }
+    std::fs::copy(&package, root.join("root/thinroot.deb")).context("copy our package")?;
+    tree::inside(&root, "dpkg --install /root/thinroot.deb; rm /root/thinroot.deb; update-initramfs -u")?;
+    tree::put(&root, "etc/systemd/system/vm-good.service", GOOD.as_bytes(), 0o644)?;
+    let wants = root.join("etc/systemd/system/multi-user.target.wants/vm-good.service");
+    std::os::unix::fs::symlink("/etc/systemd/system/vm-good.service", wants).context("enable a unit")?;
+    tree::put(&root, "etc/kernel/cmdline", b"console=ttyS0,115200 quiet panic=2 rootdelay=8\n", 0o644)?;
+    Ok(root)
+}
+
 /// Makes the initrd of a tree again as distributions of Fedora's family do.
 fn with_dracut(root: &Path) -> Result<()> {
+    let then = "kernel=$(ls /usr/lib/modules); \
+                dracut --force --no-hostonly --add 'lvm thinroot dracut-systemd' /boot/initrd.img-$kernel $kernel";
+    with_packages(root, "dracut-core", then)
+}
+
+/// Installs packages of the archive in a tree.
+pub(super) fn with_packages(root: &Path, packages: &str, then: &str) -> Result<()> {
     tree::put(root, "etc/apt/sources.list", Mirror::of_this_machine()?.updated().as_bytes(), 0o644)?;
     std::fs::copy("/etc/resolv.conf", root.join("etc/resolv.conf")).context("copy /etc/resolv.conf")?;
-    let inside = "apt-get -q update; apt-get -q -y install --no-install-recommends dracut-core; \
-                  kernel=$(ls /usr/lib/modules); \
-                  dracut --force --no-hostonly --add 'lvm thinroot dracut-systemd' /boot/initrd.img-$kernel $kernel; \
-                  rm -r /etc/apt/sources.list /etc/resolv.conf /var/lib/apt/lists/*";
-    let script =
-        "mount -t proc proc \"$0/proc\" && mount -t devtmpfs dev \"$0/dev\" && exec chroot \"$0\" sh -ec \"$1\"";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(root).arg(inside);
-    tree::run(command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive"))
+    let script = format!(
+        "apt-get -q update; apt-get -q -y install --no-install-recommends {packages}; {then}; \
+         rm -r /etc/apt/sources.list /etc/resolv.conf /var/lib/apt/lists/*"
+    );
+    tree::inside(root, &script)
 }
 
 /// Gives a tree a release of its own and packs it.
-fn published(ground: &Ground, root: &Path, release: u32) -> Result<Image> {
+pub(super) fn published(ground: &Ground, root: &Path, release: u32) -> Result<Image> {
     let path = root.join("usr/lib/os-release");
     let text = std::fs::read_to_string(&path).context(format!("read {}", path.display()))?;
     let others = text.lines().filter(|line| !line.starts_with("IMAGE_")).map(|line| format!("{line}\n"));
@@ -308,7 +311,7 @@ pub fn cuts(ground: &Ground, way: Way, images: &Images) -> Result<()> {
 
 impl Machine<'_> {
     /// Waits for the machine, logs in, and looks what runs and that it was blessed.
-    fn arrives(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
+    pub(super) fn arrives(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
         if let Err(error) = vm.wait_for(&format!("VM-GOOD {layer}"), START) {
             // Whoever reads the error has no machine any more.
             let said = vm.enter("root", "root").and_then(|()| vm.run(WHY)).map_or_else(|e| e, |(_, said)| said);
@@ -318,16 +321,25 @@ impl Machine<'_> {
         self.look(vm, layer, mark)
     }
 
-    fn log_in(&self, vm: &mut Vm) -> Result<()> {
+    pub(super) fn log_in(&self, vm: &mut Vm) -> Result<()> {
         vm.enter("root", "root")?;
         vm.must("touch /run/vm-seen; sleep 4").map(drop)
     }
 
-    fn look(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
+    pub(super) fn look(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
         let words = vm.must("cat /proc/cmdline")?;
         expect(&words, &format!("thinroot.layer={layer} "))?;
         // After the last job: health checks and blessing are among them.
         vm.must("systemctl is-system-running --wait || { systemctl --failed --no-legend; false; }")?;
+        self.look_booted_as(vm, layer, mark)
+    }
+
+    /// What thinroot itself says of the running layer.
+    pub(super) fn look_booted(&self, vm: &mut Vm, layer: &str) -> Result<()> {
+        self.look_booted_as(vm, layer, "default")
+    }
+
+    fn look_booted_as(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
         let status = vm.must("thinroot -q status")?;
         let line = status.lines().find(|line| line.starts_with(&format!("{layer} "))).unwrap_or_default();
         expect(line, &format!("booted, {mark}"))?;
@@ -336,11 +348,11 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn change(&self, vm: &mut Vm) -> Result<()> {
+    pub(super) fn change(&self, vm: &mut Vm) -> Result<()> {
         CHANGES.iter().try_for_each(|(deed, ..)| vm.must(deed).map(drop))
     }
 
-    fn has_its_state(&self, vm: &mut Vm) -> Result<()> {
+    pub(super) fn has_its_state(&self, vm: &mut Vm) -> Result<()> {
         for (_, look, expected) in CHANGES {
             expect(&vm.must(look)?, expected)?;
         }
@@ -363,6 +375,6 @@ impl Machine<'_> {
     }
 }
 
-fn expect(text: &str, words: &str) -> Result<()> {
+pub(super) fn expect(text: &str, words: &str) -> Result<()> {
     if text.contains(words) { Ok(()) } else { Err(format!("{words:?} is not in: {text}")) }
 }

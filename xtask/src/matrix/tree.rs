@@ -37,6 +37,15 @@ pub fn one(dir: &Path, prefix: &str) -> Result<std::path::PathBuf> {
     found.find(fits).ok_or_else(|| format!("no {prefix}… in {}", dir.display()))
 }
 
+/// Runs a script in a tree, as an installer would.
+pub fn inside(tree: &Path, script: &str) -> Result<()> {
+    let around =
+        "mount -t proc proc \"$0/proc\" && mount -t devtmpfs dev \"$0/dev\" && exec chroot \"$0\" sh -ec \"$1\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", around]).arg(tree).arg(script);
+    run(command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
 /// Runs a tool that has to succeed.
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");

@@ -51,6 +51,18 @@ fn verified_line(line: &[u8], aliases: &BTreeMap<Vec<u8>, Vec<u8>>) -> Option<(T
     Some((TreePath::parse(&through(path, aliases)).ok()?, deviation))
 }
 
+/// Names that an alternative manages, of its record in the directory of alternatives: its own and those that follow it. Empty
+/// where a person chose (the first line says so).
+pub fn automatic_alternatives(name: &str, record: &str) -> Vec<String> {
+    let mut lines = record.lines();
+    if lines.next() != Some("auto") {
+        return Vec::new();
+    }
+    // The link of the master, then name and link of each that follows it, up to an empty line.
+    let rest: Vec<&str> = lines.skip(1).take_while(|line| !line.is_empty()).collect();
+    std::iter::once(name).chain(rest.chunks(2).map(|pair| pair[0])).map(Into::into).collect()
+}
+
 /// Debian's `ucf` keeps the MD5 digests of the configuration files that it put in place for packages: `DIGEST  /path`.
 pub fn ucf_hashes(text: &[u8]) -> BTreeMap<TreePath, String> {
     let line = |line: &[u8]| {

@@ -92,6 +92,9 @@ fn what_dpkg_and_rpm_print_is_read() {
     let list = b"/.\n/bin\n/bin/a\n/lib/x86/b\n/etc/c\n\nnone\n";
     let wanted = ["bin", "usr/bin/a", "usr/lib/x86/b", "etc/c"].map(path);
     assert_eq!(dpkg_list(list, &merged_usr()).into_iter().filter(|path| !path.is_root()).collect::<Vec<_>>(), wanted);
+    let record = "auto\n/usr/bin/editor\neditor.1.gz\n/usr/share/man/man1/editor.1.gz\n\n/bin/nano\n40\n";
+    assert_eq!(automatic_alternatives("editor", record), ["editor", "editor.1.gz"]);
+    assert_eq!(automatic_alternatives("editor", "manual\n/usr/bin/editor\n"), [""; 0]);
     let hashes = ucf_hashes(b"0123456789abcdef0123456789abcdef  /etc/ssh/sshd_config\nshort /x\n");
     assert_eq!(hashes, [(path("etc/ssh/sshd_config"), "0123456789abcdef0123456789abcdef".to_string())].into());
 }

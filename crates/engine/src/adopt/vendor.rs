@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use thinroot_core::adopt::{Deviation, Vendor, dpkg_list, ucf_hashes, verified};
+use thinroot_core::adopt::{Deviation, Vendor, automatic_alternatives, dpkg_list, ucf_hashes, verified};
 use thinroot_core::path::TreePath;
 
 use crate::cmd::Cmd;
@@ -47,9 +47,14 @@ impl Manager {
         if root.join(DPKG).join("status").metadata().is_ok_and(|meta| meta.len() > 0) {
             return Some(Manager::Dpkg);
         }
-        let has_files = |dir: &&&str| fs::read_dir(root.join(dir)).is_ok_and(|mut entries| entries.next().is_some());
-        RPM_DATABASES.iter().find(has_files).map(|_| Manager::Rpm)
+        rpm_database(root).map(|_| Manager::Rpm)
     }
+}
+
+/// Beneath the root.
+fn rpm_database(root: &Path) -> Option<&'static str> {
+    let has_files = |dir: &&str| fs::read_dir(root.join(dir)).is_ok_and(|mut entries| entries.next().is_some());
+    RPM_DATABASES.into_iter().find(has_files)
 }
 
 /// Everything that is known of a tree.
@@ -70,6 +75,7 @@ pub fn known(root: &Path) -> Result<Known> {
         Some(Manager::Rpm) => rpm(root)?,
         None => Known::default(),
     };
+    alternatives(root, &mut known)?;
     if root.join(FACTORY).join("etc").is_dir() {
         factory(root, &mut known)?;
     }
@@ -158,6 +164,29 @@ fn enabled(root: &Path, known: &mut Known) -> Result<()> {
     })
 }
 
+/// What was chosen by rank and not by a person is the packages'.
+fn alternatives(root: &Path, known: &mut Known) -> Result<()> {
+    for records in ["var/lib/dpkg/alternatives", "var/lib/alternatives"] {
+        let entries = match fs::read_dir(root.join(records)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other.at("read", root.join(records))?,
+        };
+        for entry in entries {
+            let path = entry.at("read", root.join(records))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let record = String::from_utf8_lossy(&read_or_empty(&path)?).into_owned();
+            let names = automatic_alternatives(&name, &record);
+            if !names.is_empty() {
+                known.vendor.owned.insert(tree_path(format!("{records}/{name}").as_bytes())?);
+            }
+            for name in names {
+                known.vendor.owned.insert(tree_path(format!("etc/alternatives/{name}").as_bytes())?);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Configuration that ucf put in place for packages: unchanged, if it has the digest that ucf noted.
 fn ucf(root: &Path, known: &mut Known) -> Result<()> {
     let hashes = ucf_hashes(&read_or_empty(&root.join("var/lib/ucf/hashfile"))?);
@@ -180,7 +209,9 @@ fn ucf(root: &Path, known: &mut Known) -> Result<()> {
 
 fn rpm(root: &Path) -> Result<Known> {
     let aliases = aliases(root)?;
-    let rpm = || Cmd::new("rpm").arg("--root").arg(root);
+    // The tree's own, whatever the program here is configured for.
+    let database = rpm_database(root).map(|dir| format!("/{dir}")).unwrap_or_default();
+    let rpm = || Cmd::new("rpm").arg("--root").arg(root).args(["--dbpath", &database]);
     let mut known = Known::default();
     // Scripts of packages are not run: they would run in the host, not only in the tree.
     let verify = rpm().args(["-Va", "--nodeps", "--noscripts"]).also_good(1);
