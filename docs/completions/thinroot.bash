@@ -19,6 +19,9 @@ _thinroot() {
             thinroot,abandon)
                 cmd="thinroot__subcmd__abandon"
                 ;;
+            thinroot,apply)
+                cmd="thinroot__subcmd__apply"
+                ;;
             thinroot,base)
                 cmd="thinroot__subcmd__base"
                 ;;
@@ -164,7 +167,7 @@ _thinroot() {
 
     case "${cmd}" in
         thinroot)
-            opts="-q -h -V --store --boot-dir --json --quiet --help --version status init install base layer update rollback resume abandon prune check bless health image kargs state"
+            opts="-q -h -V --store --boot-dir --json --quiet --help --version apply status init install base layer update rollback resume abandon prune check bless health image kargs state"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -192,6 +195,32 @@ _thinroot() {
                 return 0
             fi
             case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__apply)
+            opts="-q -h --plan --full --next-root --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --next-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1346,7 +1375,7 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__update)
-            opts="-q -h --as --check --plan --stage-only --from --size --fs --allow-downgrade --try-again --store --boot-dir --json --quiet --help"
+            opts="-q -h --as --check --plan --stage-only --from --size --fs --allow-downgrade --try-again --apply --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -30,6 +30,7 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -l json -d 'Answer with 
 complete -c thinroot -n "__fish_thinroot_needs_command" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_needs_command" -s V -l version -d 'Print version'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "apply" -d 'Restart the host into the layer that boots next'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "status" -d 'Show bases, layers, what boots, room and findings'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "init" -d 'Adopt the running host, or make an empty store'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "install" -d 'Make a host from an image, on an empty disk or in a file'
@@ -46,6 +47,14 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "health" -d 'Healt
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "image" -d 'Images: what a publisher releases'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "kargs" -d 'Kernel arguments that survive updates'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "state" -d 'State: how a layer differs from its base, and what updates made of it'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l next-root -d 'Show a layer to systemd as the next root; for the unit that a soft reboot starts' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l plan -d 'Say which way it would be and why, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l full -d 'Restart the machine, whatever would do'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
@@ -172,6 +181,7 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l plan -d 'Sh
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l stage-only -d 'Do everything but arm the new layer'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l allow-downgrade -d 'Let an older version replace a newer one'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l try-again -d 'Try an image once more that did not prove itself here'
+complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l apply -d 'Restart into it at once, by the cheapest way that is safe, as \'thinroot apply\' does'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -9,6 +9,7 @@
 pub mod adopt;
 pub mod chain;
 pub mod host;
+pub mod soft;
 mod tree;
 
 use std::path::{Path, PathBuf};

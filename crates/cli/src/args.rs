@@ -9,8 +9,8 @@ use thinroot_core::name::ImageId;
 use thinroot_engine::host::StoreRef;
 
 use crate::verbs::{
-    abandon, base, bless, check, health, image, init, install, kargs, layer, prune, resume, rollback, state, status,
-    update,
+    abandon, apply, base, bless, check, health, image, init, install, kargs, layer, prune, resume, rollback, state,
+    status, update,
 };
 
 /// Image-based updates for Linux hosts whose root file system stays a normal, writable file system.
@@ -73,6 +73,7 @@ pub enum Verb {
     Base(base::Args),
     Layer(layer::Args),
     Update(update::Args),
+    Apply(apply::Args),
     Rollback(rollback::Args),
     Resume(resume::Args),
     Abandon(abandon::Args),

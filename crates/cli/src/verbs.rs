@@ -1,6 +1,7 @@
 //! The verbs: one file each, with what it takes, its guide and what it does.
 
 pub mod abandon;
+pub mod apply;
 pub mod base;
 pub mod bless;
 pub mod check;
@@ -37,6 +38,7 @@ pub fn run(session: &Session, verb: &Verb) -> Result<Answer> {
         Verb::Abandon(args) => abandon::run(session, args),
         Verb::Prune(args) => prune::run(session, args),
         Verb::Check(args) => check::run(session, args),
+        Verb::Apply(args) => apply::run(session, args),
         Verb::Bless(args) => bless::run(session, args),
         Verb::Health(args) => health::run(session, args),
         Verb::Image(args) => image::run(session, args),

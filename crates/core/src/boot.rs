@@ -12,6 +12,7 @@ pub mod cmdline;
 pub mod content;
 pub mod entry_name;
 pub mod loader;
+pub mod restart;
 pub mod retention;
 pub mod selection;
 

@@ -26,6 +26,7 @@ use thinroot_core::plan::{Need, Plan, Room, Seed, adopt as planning};
 use thinroot_core::state::policy::Policy;
 
 use crate::boot::BootDir;
+use crate::cmd::Cmd;
 use crate::error::{Error, IoContext, Result};
 use crate::execute::{self, Report};
 use crate::host::{Host, Place, RECORDS_BYTES, StoreRef};
@@ -199,14 +200,27 @@ fn originals_of(
 /// Carries a proposal out. What fails is undone, and then nothing of ours is left in the pool either.
 pub fn adopt(proposal: &Proposal, reporter: &dyn Reporter) -> Result<Report> {
     let host = proposal.place.init()?;
-    let done = carry_out(&host, proposal, reporter);
+    let mut done = carry_out(&host, proposal, reporter);
     drop(host);
+    if let Ok(report) = &mut done {
+        report.findings.extend(watch_for_shutdown());
+    }
     if let (Err(error), false) = (&done, proposal.prepared)
         && !matches!(error.kind, crate::error::ErrorKind::PowerCut | crate::error::ErrorKind::Interrupted)
     {
         dissolve(&proposal.place.store, &proposal.adoption.before)?;
     }
     done
+}
+
+/// The unit that takes late changes along began no work in this boot, because there was no layer yet.
+fn watch_for_shutdown() -> Option<String> {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return None;
+    }
+    let started = Cmd::new("systemctl").args(["--no-block", "start", "thinroot-catch-up.service"]).run();
+    let why = started.err()?.why();
+    Some(format!("until the next restart what is changed after an update was staged is not taken along: {why}"))
 }
 
 fn carry_out(host: &Host, proposal: &Proposal, reporter: &dyn Reporter) -> Result<Report> {

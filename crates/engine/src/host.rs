@@ -17,6 +17,7 @@ mod numbers;
 mod place;
 mod policy;
 mod preview;
+mod restart;
 mod status;
 mod visit;
 

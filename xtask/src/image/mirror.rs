@@ -69,6 +69,11 @@ impl Mirror {
         let (point, main, security) = (self.point_release(), &self.main, &self.security);
         format!("{point}deb {main} {SUITE}-updates main\ndeb {security} {SUITE}-security main\n")
     }
+
+    /// The same, and newer versions of some packages, which are taken only where they are asked for.
+    pub fn backports(&self) -> String {
+        format!("{}deb {} {SUITE}-backports main\n", self.updated(), self.main)
+    }
 }
 
 fn read(path: &Path) -> Result<String> {

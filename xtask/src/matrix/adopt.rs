@@ -43,9 +43,10 @@ lvchange -q --errorwhenfull n thinroot/pool
 mkdir -p /run/root; mount /dev/thinroot/root /run/root
 kernel=$(ls /run/root/usr/lib/modules)
 cp /run/root/boot/vmlinuz-$kernel /run/root/boot/initrd.img-$kernel /run/bootdir/
-rm -r /run/root/boot/* /run/bootdir/thinroot /run/bootdir/loader /run/bootdir/grub/*.cfg /run/bootdir/grub/thinroot.*
+rm -rf /run/root/boot/* /run/bootdir/thinroot /run/bootdir/loader /run/bootdir/grub/*.cfg /run/bootdir/grub/thinroot.*
 rm -f /run/root/etc/kernel/cmdline /run/root/etc/thinroot/state.d/50-mount-points.policy
 sed -i '/^IMAGE_/d' /run/root/usr/lib/os-release
+printf '/dev/mapper/thinroot-root / ext4 errors=remount-ro 0 1\n' >>/run/root/etc/fstab
 mkdir -p /run/root/etc/default
 printf 'GRUB_DEFAULT=0\nGRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX="console=ttyS0,115200 quiet panic=2 rootdelay=8"\nGRUB_TERMINAL=serial\n' \
     >/run/root/etc/default/grub

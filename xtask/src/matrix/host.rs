@@ -171,7 +171,12 @@ fn with_dracut(root: &Path) -> Result<()> {
 
 /// Installs packages of the archive in a tree.
 pub(super) fn with_packages(root: &Path, packages: &str, then: &str) -> Result<()> {
-    tree::put(root, "etc/apt/sources.list", Mirror::of_this_machine()?.updated().as_bytes(), 0o644)?;
+    with_packages_of(root, &Mirror::of_this_machine()?.updated(), packages, then)
+}
+
+/// As [`with_packages`], from other suites.
+pub(super) fn with_packages_of(root: &Path, sources: &str, packages: &str, then: &str) -> Result<()> {
+    tree::put(root, "etc/apt/sources.list", sources.as_bytes(), 0o644)?;
     std::fs::copy("/etc/resolv.conf", root.join("etc/resolv.conf")).context("copy /etc/resolv.conf")?;
     let script = format!(
         "apt-get -q update; apt-get -q -y install --no-install-recommends {packages}; {then}; \
@@ -364,7 +369,7 @@ impl Machine<'_> {
     }
 
     /// A machine that was switched on with a bad image armed comes to its old layer without anybody's help.
-    fn falls_back(&self, vm: &mut Vm, old: &str, bad: &str, why: &str) -> Result<()> {
+    pub(super) fn falls_back(&self, vm: &mut Vm, old: &str, bad: &str, why: &str) -> Result<()> {
         vm.wait_for(&format!("VM-GOOD {old}"), FALL_BACK)?;
         self.log_in(vm)?;
         self.look(vm, old, "default")?;

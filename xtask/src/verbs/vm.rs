@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use crate::cache::Cache;
 use crate::image::{self, Weekly};
 use crate::matrix::host::{Images, Scope};
-use crate::matrix::{Ground, Way, adopt, chain, host};
+use crate::matrix::{Ground, Way, adopt, chain, host, soft};
 use crate::{Result, packages};
 
 /// A machine has one processor; more of them than processors here make all of them slower.
@@ -20,11 +20,18 @@ enum Row {
     Life,
     Cuts,
     Adopt,
+    Soft,
 }
 
 impl Row {
-    const ALL: [(&'static str, Row); 5] =
-        [("chain", Row::Chain), ("short", Row::Short), ("life", Row::Life), ("cuts", Row::Cuts), ("adopt", Row::Adopt)];
+    const ALL: [(&'static str, Row); 6] = [
+        ("chain", Row::Chain),
+        ("short", Row::Short),
+        ("life", Row::Life),
+        ("cuts", Row::Cuts),
+        ("adopt", Row::Adopt),
+        ("soft", Row::Soft),
+    ];
 
     fn parse(name: &str) -> Option<Row> {
         Row::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, row)| row)
@@ -54,9 +61,12 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     let whole = rows.iter().any(|(_, row)| matches!(row, Row::Short | Row::Life | Row::Cuts));
     let adopted = rows.iter().any(|(_, row)| *row == Row::Adopt);
     let adopted = adopted.then(|| adopt::images(&ground, &images)).transpose()?;
+    let softly = rows.iter().any(|(_, row)| *row == Row::Soft);
+    let softly = softly.then(|| soft::images(&ground, &images)).transpose()?;
     let life = rows.iter().any(|(_, row)| *row == Row::Life);
     let scope = if life { Scope::Life } else { Scope::Short };
     let hosts = whole.then(|| host::images(&ground, &images, scope)).transpose()?;
+    let made = Made { hosts, adopted, softly };
     let (next, ended) = (Mutex::new(rows.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..MACHINES {
@@ -65,7 +75,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
                     // A statement of its own: the lock must not be held while the row runs.
                     let taken = locked(&next).next();
                     let Some((way, row)) = taken else { break };
-                    let result = one(&ground, *way, *row, hosts.as_ref(), adopted.as_ref());
+                    let result = one(&ground, *way, *row, &made);
                     println!("vm: {} {}: {}", way.name(), row.name(), result.as_ref().map_or("FAIL", |()| "ok"));
                     locked(&ended).push(result.map_err(|why| format!("{} {}: {why}", way.name(), row.name())));
                 }
@@ -78,14 +88,23 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn one(ground: &Ground, way: Way, row: Row, hosts: Option<&Images>, adopted: Option<&adopt::Images>) -> Result<()> {
-    let hosts = || hosts.ok_or("there are no images");
+/// The images of the rows that are asked for.
+struct Made {
+    hosts: Option<Images>,
+    adopted: Option<adopt::Images>,
+    softly: Option<soft::Images>,
+}
+
+fn one(ground: &Ground, way: Way, row: Row, made: &Made) -> Result<()> {
+    const NONE: &str = "there are no images";
+    let hosts = || made.hosts.as_ref().ok_or(NONE);
     match row {
         Row::Chain => chain::row(ground, way),
         Row::Short => host::short(ground, way, hosts()?),
         Row::Life => host::life(ground, way, hosts()?),
         Row::Cuts => host::cuts(ground, way, hosts()?),
-        Row::Adopt => adopt::row(ground, adopted.ok_or("there are no images")?),
+        Row::Adopt => adopt::row(ground, made.adopted.as_ref().ok_or(NONE)?),
+        Row::Soft => soft::row(ground, made.softly.as_ref().ok_or(NONE)?),
     }
 }
 
@@ -108,13 +127,14 @@ fn asked(args: &[String]) -> Result<Vec<(Way, Row)>> {
         ways = Way::ALL.to_vec();
     }
     if rows.is_empty() {
-        rows = vec![Row::Chain, Row::Life, Row::Cuts, Row::Adopt];
+        rows = vec![Row::Chain, Row::Life, Row::Cuts, Row::Adopt, Row::Soft];
     }
     let all = rows.iter().flat_map(|row| ways.iter().map(|way| (*way, *row)));
-    // A host that is adopted was installed with GRUB for a BIOS.
-    let asked: Vec<(Way, Row)> = all.filter(|(way, row)| *row != Row::Adopt || *way == Way::BiosGrub).collect();
+    // A host that is adopted was installed with GRUB for a BIOS; a soft reboot has nothing to do with firmware.
+    let one_way = |row: &Row| matches!(row, Row::Adopt | Row::Soft);
+    let asked: Vec<(Way, Row)> = all.filter(|(way, row)| !one_way(row) || *way == Way::BiosGrub).collect();
     if asked.is_empty() {
-        return Err("the row 'adopt' is only for bios-grub".into());
+        return Err("the rows 'adopt' and 'soft' are only for bios-grub".into());
     }
     Ok(asked)
 }
@@ -132,7 +152,7 @@ mod tests {
         let ask = |line: &str| asked(&line.split_whitespace().map(String::from).collect::<Vec<_>>());
         assert_eq!(ask("bios-grub life"), Ok(vec![(Way::BiosGrub, Row::Life)]));
         assert_eq!(ask("uefi-grub chain cuts"), Ok(vec![(Way::UefiGrub, Row::Chain), (Way::UefiGrub, Row::Cuts)]));
-        assert_eq!(ask("").unwrap().len(), 10);
+        assert_eq!(ask("").unwrap().len(), 11);
         assert!(ask("uefi-grub adopt").is_err());
         assert_eq!(ask("--small"), Ok(SMALL.to_vec()));
         assert!(ask("bios").is_err() && ask("--small chain").is_err());

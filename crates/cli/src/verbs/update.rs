@@ -11,6 +11,7 @@ use thinroot_engine::execute::Report;
 use thinroot_engine::host::{Host, Preview, UpdateOptions};
 use thinroot_engine::source::Image;
 
+use super::apply::Applied;
 use crate::answer::Answer;
 use crate::args::ImageArgs;
 use crate::exit::Exit;
@@ -63,6 +64,9 @@ pub struct Args {
     /// Try an image once more that did not prove itself here
     #[arg(long)]
     pub try_again: bool,
+    /// Restart into it at once, by the cheapest way that is safe, as 'thinroot apply' does
+    #[arg(long, conflicts_with_all = ["check", "plan", "stage_only"])]
+    pub apply: bool,
 }
 
 /// A file system, as it is named on the command line.
@@ -89,6 +93,7 @@ pub const GUIDES: &[Guide] = &[Guide {
     examples: &[
         ("thinroot update --plan oci:/srv/images/node:1.1", "see every step and every decision over the state"),
         ("thinroot update oci:/srv/images/node:1.1", "do it; the next boot tries the new layer"),
+        ("thinroot update oci:/srv/images/node:1.1 --apply", "and restart into it, softly where that is enough"),
         ("thinroot update --check --quiet", "is there something new where the present image came from?"),
         ("thinroot update tar:node.tar.zst --as node-1.1-1 --stage-only", "prepare it, and arm it another day"),
     ],
@@ -116,13 +121,20 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     let change = session.change(&host)?;
     let mut image = open(session, &host, args)?;
     let preview = host.preview(&mut image, &options(args), &session.story)?;
-    let plan = match preview.planned {
-        Planned::Nothing(why) => return Ok(nothing(&why)),
-        Planned::Plan(plan) => plan,
+    let report = match preview.planned {
+        Planned::Nothing(why) => Err(why),
+        Planned::Plan(plan) => {
+            refuse_blocked(preview.state.as_ref())?;
+            Ok(change.update(plan, &mut image, &session.story)?)
+        }
     };
-    refuse_blocked(preview.state.as_ref())?;
-    let report = change.update(plan, &mut image, &session.story)?;
-    done(&host, &report)
+    // Taking late changes along at the end of this boot needs the lock.
+    drop(change);
+    let applied = if args.apply { super::apply::begin(session, &host, false)? } else { None };
+    match report {
+        Ok(report) => done(&host, &report, applied.as_ref()),
+        Err(why) => Ok(nothing(&why, applied.as_ref())),
+    }
 }
 
 fn open(session: &Session, host: &Host, args: &Args) -> Result<Image> {
@@ -224,6 +236,7 @@ struct DoneBody<'a> {
     armed: Option<ArmedBody<'a>>,
     report: Option<&'a Report>,
     state: Option<&'a StatePlan>,
+    applied: Option<&'a Applied>,
 }
 
 #[derive(Serialize)]
@@ -232,12 +245,14 @@ struct ArmedBody<'a> {
     tries: u8,
 }
 
-fn nothing(why: &str) -> Answer {
-    let body = DoneBody { changed: false, why: Some(why), layer: None, armed: None, report: None, state: None };
-    Answer::new(Exit::Done, format!("nothing to do: {why}\n"), "update", &body)
+fn nothing(why: &str, applied: Option<&Applied>) -> Answer {
+    let body =
+        DoneBody { changed: false, why: Some(why), layer: None, armed: None, report: None, state: None, applied };
+    let text = applied.map(Applied::text).unwrap_or_default();
+    Answer::new(Exit::Done, format!("nothing to do: {why}\n{text}"), "update", &body)
 }
 
-fn done(host: &Host, report: &Report) -> Result<Answer> {
+fn done(host: &Host, report: &Report, applied: Option<&Applied>) -> Result<Answer> {
     let state = host.decisions(Some(&report.plan.id))?.map(|(_, state)| state);
     let layer = report::new_layer(&report.plan);
     let mut text = layer.map(|layer| format!("layer {layer} is staged\n")).unwrap_or_default();
@@ -246,7 +261,9 @@ fn done(host: &Host, report: &Report) -> Result<Answer> {
         None => report::findings(report),
     };
     text += &report::what_boots(&report.plan);
+    text += &applied.map(Applied::text).unwrap_or_default();
     let armed = report::armed(&report.plan).map(|(layer, tries)| ArmedBody { layer, tries });
-    let body = DoneBody { changed: true, why: None, layer, armed, report: Some(report), state: state.as_ref() };
+    let body =
+        DoneBody { changed: true, why: None, layer, armed, report: Some(report), state: state.as_ref(), applied };
     Ok(Answer::new(Exit::of_report(report), text, "update", &body))
 }

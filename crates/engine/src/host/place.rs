@@ -192,12 +192,12 @@ fn booted_layer(vg: &str) -> Result<Option<LayerName>> {
     if groups.is_empty() || groups.contains(&vg) { layer_of(&line) } else { Ok(None) }
 }
 
-fn kernel_command_line() -> Result<String> {
+pub(super) fn kernel_command_line() -> Result<String> {
     let path = Path::new("/proc/cmdline");
     fs::read_to_string(path).at("read", path)
 }
 
-fn layer_of(line: &str) -> Result<Option<LayerName>> {
+pub(super) fn layer_of(line: &str) -> Result<Option<LayerName>> {
     match line.split_whitespace().find_map(|word| word.strip_prefix("thinroot.layer=")) {
         None => Ok(None),
         Some(name) => name

@@ -1,0 +1,107 @@
+//! Soft reboots: into a good layer, with late changes; into one that fails its health check; into one that hangs. The last two
+//! must come back by themselves, which takes a whole restart.
+//!
+//! Debian's systemd is too old for it, so the images have the one of its backports.
+
+use std::path::PathBuf;
+
+use super::host::{self, DISK_MIB, Image, START, expect};
+use super::{Ground, Machine, Way, tree};
+use crate::Result;
+use crate::image::{DemoImages, Mirror};
+use crate::vm::Vm;
+
+/// Images with one kernel.
+#[derive(Debug)]
+pub struct Images {
+    first: Image,
+    second: Image,
+    sick: Image,
+    hangs: Image,
+    arguments: Image,
+}
+
+/// Hangs before anything could say that the layer is good.
+const HANG: &str = "[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart=/bin/sleep infinity
+";
+
+/// Makes them.
+pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
+    let root = host::with_our_package(ground, "soft-1", &demo.second.archive)?;
+    ground.say("images", "soft-1: systemd of the backports");
+    let sources = Mirror::of_this_machine()?.backports();
+    host::with_packages_of(&root, &sources, "-t bookworm-backports systemd systemd-sysv udev", "true")?;
+    let first = host::published(ground, &root, 1)?;
+    tree::put(&root, "usr/lib/second", b"second\n", 0o644)?;
+    let second = host::published(ground, &root, 2)?;
+    let check: PathBuf = "usr/lib/thinroot/health.d/required/50-purpose".into();
+    let fails = b"#!/bin/sh\necho this image cannot do what the host is for\nexit 1\n";
+    tree::put(&root, &check.display().to_string(), fails, 0o755)?;
+    let sick = host::published(ground, &root, 3)?;
+    std::fs::remove_file(root.join(&check)).map_err(|error| error.to_string())?;
+    let line = "console=ttyS0,115200 quiet panic=2 rootdelay=8";
+    tree::put(&root, "usr/lib/systemd/system/hang.service", HANG.as_bytes(), 0o644)?;
+    let wants = root.join("usr/lib/systemd/system/sysinit.target.wants/hang.service");
+    std::os::unix::fs::symlink("../hang.service", &wants).map_err(|error| error.to_string())?;
+    tree::put(&root, "etc/kernel/cmdline", format!("{line} thinroot.deadman=60\n").as_bytes(), 0o644)?;
+    let hangs = host::published(ground, &root, 4)?;
+    std::fs::remove_file(&wants).map_err(|error| error.to_string())?;
+    tree::put(&root, "etc/kernel/cmdline", format!("{line} mitigations=off\n").as_bytes(), 0o644)?;
+    let arguments = host::published(ground, &root, 5)?;
+    Ok(Images { first, second, sick, hangs, arguments })
+}
+
+/// The row.
+pub fn row(ground: &Ground, images: &Images) -> Result<()> {
+    let Images { first, second, sick, hangs, arguments } = images;
+    let machine = Machine::install(ground, Way::BiosGrub, "soft", &first.reference(), DISK_MIB, "--volume /srv=1G")?;
+    for image in [second, sick, hangs, arguments] {
+        // From the first, so that a bad one is the source of nothing.
+        let stage = format!("T update --stage-only --from {} {} || [ $? = 4 ]", first.layer, image.reference());
+        machine.off(&format!("stage {}", image.layer), &stage)?;
+    }
+    let mut vm = machine.on()?;
+    machine.arrives(&mut vm, &first.layer, "default")?;
+    vm.must("thinroot -q state catch-up || true")?;
+    let boot = vm.must("cat /proc/sys/kernel/random/boot_id")?;
+
+    for (image, words) in [(arguments, "differ: mitigations=off"), (second, "soft reboot into")] {
+        vm.must(&format!("thinroot -q rollback --to {}", image.layer))?;
+        expect(&vm.must("thinroot -q apply --plan")?, words)?;
+    }
+    machine.change(&mut vm)?;
+    vm.must("echo late >/root/late; echo data >/srv/data")?;
+    machine.say("soft reboot");
+    softly(&mut vm)?;
+    machine.look(&mut vm, &second.layer, "default")?;
+    machine.has_its_state(&mut vm)?;
+    expect(&vm.must("cat /root/late /srv/data /usr/lib/second")?, "late\ndata\nsecond")?;
+    expect(&vm.must("cat /proc/sys/kernel/random/boot_id")?, boot.trim())?;
+    machine.say("the kernel is the one from before, and what was changed last is there");
+
+    machine.say("soft reboot into a layer that fails its health check");
+    vm.must(&format!("thinroot -q rollback --to {}", sick.layer))?;
+    vm.must("thinroot -q apply")?;
+    machine.falls_back(&mut vm, &second.layer, &sick.layer, "this image cannot do what the host is for")?;
+
+    machine.say("soft reboot into a layer that hangs");
+    vm.must(&format!("thinroot -q rollback --to {}", hangs.layer))?;
+    vm.must("thinroot -q apply")?;
+    machine.falls_back(&mut vm, &second.layer, &hangs.layer, "its tries were used up")?;
+    machine.has_its_state(&mut vm)?;
+    vm.poweroff()
+}
+
+/// What says on the console which layer is good reads the command line, which stays.
+fn softly(vm: &mut Vm) -> Result<()> {
+    vm.must("rm -f /run/vm-seen; thinroot -q apply")?;
+    vm.wait_for("VM-GOOD", START)?;
+    vm.enter("root", "root")?;
+    vm.must("touch /run/vm-seen; sleep 4").map(drop)
+}
