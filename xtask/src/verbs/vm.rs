@@ -76,7 +76,8 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
                     let taken = locked(&next).next();
                     let Some((way, row)) = taken else { break };
                     let result = one(&ground, *way, *row, &made);
-                    println!("vm: {} {}: {}", way.name(), row.name(), result.as_ref().map_or("FAIL", |()| "ok"));
+                    let said = result.as_ref().map_or_else(|why| format!("FAIL: {why}"), |()| "ok".into());
+                    println!("vm: {} {}: {said}", way.name(), row.name());
                     locked(&ended).push(result.map_err(|why| format!("{} {}: {why}", way.name(), row.name())));
                 }
             });

@@ -80,6 +80,7 @@ impl Execution<'_> {
                 let base = self.host.store.mount(&layer.base().volume(), Access::Inspect)?;
                 let mut content = confined::open_file(base.path(), &path)?;
                 self.host.boot.install_kernel(&mut content, &file)?;
+                drop(content);
                 base.finish()?;
             }
             installed.push(file);
