@@ -29,6 +29,8 @@ pub struct Adoption {
     pub layers: Vec<Adopted>,
     /// Which loader follows.
     pub loader: Loader,
+    /// The directory that it reads.
+    pub boot_dir: String,
     /// Directories with packages to take originals from.
     pub packages: Vec<String>,
     /// Whether packages may be fetched from where the host has its packages from.

@@ -100,6 +100,7 @@ pub fn plan(request: &Request) -> Result<Proposal> {
     let adoption = Adoption {
         layers,
         loader,
+        boot_dir: boot_path.display().to_string(),
         packages: request.places.directories.iter().map(|path| path.display().to_string()).collect(),
         fetch: request.places.fetch,
         before,

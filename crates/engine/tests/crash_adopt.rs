@@ -28,6 +28,7 @@ fn adoption(world: &World) -> Adoption {
     Adoption {
         layers: vec![Adopted { layer, volume: "root".into(), origin: "root".into(), kernel }],
         loader: Loader::Grub,
+        boot_dir: world.path("boot").display().to_string(),
         packages: vec![],
         fetch: false,
         before: Before { waited_when_full: true, ..boot.before().expect("what is there") },

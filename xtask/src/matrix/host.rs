@@ -192,7 +192,8 @@ pub(super) fn published(ground: &Ground, root: &Path, release: u32) -> Result<Im
     let others = text.lines().filter(|line| !line.starts_with("IMAGE_")).map(|line| format!("{line}\n"));
     let text = others.collect::<String>() + &format!("IMAGE_ID=demo\nIMAGE_VERSION=12-{release}\n");
     tree::put(root, "usr/lib/os-release", text.as_bytes(), 0o644)?;
-    let archive = ground.path(&format!("vm-{release}.tar"));
+    let tree_name = root.file_name().unwrap_or_default().to_string_lossy();
+    let archive = ground.path(&format!("{tree_name}-{release}.tar"));
     tree::pack(root, &archive)?;
     Ok(Image { layer: format!("demo-12-{release}+1"), archive })
 }
@@ -334,6 +335,11 @@ impl Machine<'_> {
     pub(super) fn look(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
         let words = vm.must("cat /proc/cmdline")?;
         expect(&words, &format!("thinroot.layer={layer} "))?;
+        self.is_well(vm, layer, mark)
+    }
+
+    /// As [`Machine::look`], whatever the command line says.
+    pub(super) fn is_well(&self, vm: &mut Vm, layer: &str, mark: &str) -> Result<()> {
         // After the last job: health checks and blessing are among them.
         vm.must("systemctl is-system-running --wait || { systemctl --failed --no-legend; false; }")?;
         self.look_booted_as(vm, layer, mark)

@@ -79,7 +79,8 @@ pub fn row(ground: &Ground, images: &Images) -> Result<()> {
     vm.must("echo late >/root/late; echo data >/srv/data")?;
     machine.say("soft reboot");
     softly(&mut vm)?;
-    machine.look(&mut vm, &second.layer, "default")?;
+    expect(&vm.must("cat /proc/cmdline")?, &format!("thinroot.layer={} ", first.layer))?;
+    machine.is_well(&mut vm, &second.layer, "default")?;
     machine.has_its_state(&mut vm)?;
     expect(&vm.must("cat /root/late /srv/data /usr/lib/second")?, "late\ndata\nsecond")?;
     expect(&vm.must("cat /proc/sys/kernel/random/boot_id")?, boot.trim())?;

@@ -95,6 +95,7 @@ mod tests {
         Adoption {
             layers: layers.iter().map(adopted).collect(),
             loader: Loader::Grub,
+            boot_dir: "/boot".into(),
             packages: vec![],
             fetch: false,
             before: Before::default(),

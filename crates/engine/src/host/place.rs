@@ -58,8 +58,11 @@ impl FromStr for StoreRef {
 impl StoreRef {
     /// The store that the running layer is in; none where no layer runs, or not from a thin pool.
     pub fn of_booted() -> Result<Option<StoreRef>> {
-        if let Some(RootVolume { vg, pool: Some(pool), layer: Some(_), .. }) = RootVolume::of_running()? {
-            return Ok(Some(StoreRef::LvmThin { vg, pool }));
+        if let Some(RootVolume { vg, pool: Some(pool), layer, .. }) = RootVolume::of_running()? {
+            // Without a layer, but with records: adopting this host was interrupted.
+            if layer.is_some() || LvmThinStore::has_records(&vg, &pool)? {
+                return Ok(Some(StoreRef::LvmThin { vg, pool }));
+            }
         }
         StoreRef::of_command_line(&kernel_command_line()?)
     }
@@ -92,18 +95,22 @@ pub struct Place {
     /// The store.
     pub store: StoreRef,
     /// Without it: `PATH/boot` of a directory store; for LVM the one of `/boot`, `/efi` and `/boot/efi` that has our
-    /// selection, else `/boot`.
+    /// selection, else that of an adoption that was interrupted, else `/boot`.
     pub boot_dir: Option<PathBuf>,
 }
 
 impl Place {
     fn boot_path(&self) -> PathBuf {
+        self.boot_path_if_certain().unwrap_or_else(|| BOOT_DIRS[0].into())
+    }
+
+    fn boot_path_if_certain(&self) -> Option<PathBuf> {
         match (&self.boot_dir, &self.store) {
-            (Some(path), _) => path.clone(),
-            (None, StoreRef::Directory(path)) => path.join("boot"),
+            (Some(path), _) => Some(path.clone()),
+            (None, StoreRef::Directory(path)) => Some(path.join("boot")),
             (None, StoreRef::LvmThin { .. }) => {
                 let ours = BOOT_DIRS.into_iter().find(|dir| Path::new(dir).join(SELECTION_FILE).is_file());
-                ours.unwrap_or(BOOT_DIRS[0]).into()
+                ours.map(Into::into)
             }
         }
     }
@@ -140,7 +147,6 @@ impl Place {
         booted: Option<LayerName>,
         records_dir: Option<PathBuf>,
     ) -> Result<Host> {
-        let boot = BootDir::open(&self.boot_path())?;
         let (records, records_mount) = match records_dir {
             Some(dir) => (Records::open(&dir)?, None),
             None => {
@@ -149,6 +155,11 @@ impl Place {
                 (Records::open(mounted.path())?, Some(mounted))
             }
         };
+        let path = match self.boot_path_if_certain() {
+            Some(path) => path,
+            None => records.adoption()?.map_or_else(|| self.boot_path(), |adoption| adoption.boot_dir.into()),
+        };
+        let boot = BootDir::open(&path)?;
         Ok(Host::new(Parts { store, boot, records, records_mount, booted, lock_path: lock_path.into() }))
     }
 }

@@ -78,6 +78,14 @@ impl LvmThinStore {
         Ok(foreign.map(|lv| Foreign { lv: lv.name, tags: lv.tags }).collect())
     }
 
+    /// Whether the pool has records of ours.
+    pub fn has_records(vg: &str, pool: &str) -> Result<bool> {
+        let store = Self::open(vg, pool)?;
+        let lvs = store.look()?;
+        let (ours, _) = store.ours(&lvs);
+        Ok(ours.iter().any(|(volume, _)| volume.role == Role::Records))
+    }
+
     /// Whether the pool waits for room when it is full, as LVM makes them, instead of failing.
     pub fn waits_when_full(vg: &str, pool: &str) -> Result<bool> {
         let store = Self::open(vg, pool)?;
