@@ -266,6 +266,21 @@ fn command_lines_that_make_no_sense() {
 }
 
 #[test]
+fn what_only_a_running_layer_can_do_is_refused_elsewhere() {
+    let bench = with_layer();
+    for line in ["apply", "apply --plan"] {
+        let run = bench.run(line);
+        assert_eq!(run.code, 3, "{run:?}");
+        assert!(run.stderr.contains("this host runs no layer of this store"), "{}", run.stderr);
+    }
+    let run = bench.run("init --undo");
+    assert!(run.code == 3 && run.stderr.contains("it was not adopted"), "{run:?}");
+    // The machine of the tests, whose root is on no thin volume.
+    let run = Run::of(bench.command(&["init", "--plan"]).env_remove("THINROOT_STORE").output());
+    assert!(run.code == 3 && run.stderr.contains("its root is on no logical volume"), "{run:?}");
+}
+
+#[test]
 fn only_root_is_let_near_a_store() {
     use std::os::unix::process::CommandExt;
     let bench = with_layer();
