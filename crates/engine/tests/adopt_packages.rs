@@ -57,7 +57,7 @@ fn change(root: &Path) {
     put(root, "usr/lib/data", "patched data\n", 0o644);
     put(root, "home/me/data", "mine\n", 0o644);
     put(root, "etc/passwd", "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\n", 0o644);
-    put(root, "etc/group", "root:x:0:\n", 0o644);
+    put(root, "etc/group", "root:x:0:\nserving:x:77:\n", 0o644);
     fs::set_permissions(root.join("etc/opened.conf"), fs::Permissions::from_mode(0o644)).unwrap();
     fs::remove_dir_all(root.join("usr/share/doc/base")).unwrap();
     // A directory that leads out of the tree: nothing may be written through it.
@@ -209,7 +209,7 @@ fn what_rpm_installed_is_told_from_what_the_admin_did() {
         "Name: base\nEpoch: 1\nVersion: 2.0\nRelease: 1\nSummary: test\nLicense: MIT\nAutoReqProv: no\n%global debug_package %{{nil}}\n\
          %description\ntest\n%install\ncp -a {}/. %{{buildroot}}/\n%files\n%defattr(-,root,root)\n%dir /home\n%dir /boot\n\
          /bin\n/usr\n/etc/os-release\n%config(noreplace) /etc/app.conf\n%config /etc/same.conf\n%dir /etc/cron.d\n\
-         %config /etc/cron.d/gone\n%config /etc/opened.conf\n",
+         %config /etc/cron.d/gone\n%attr(0600, root, serving) %config /etc/opened.conf\n",
         tree.display()
     );
     put(dir.path(), "base.spec", spec, 0o644);
@@ -232,6 +232,7 @@ fn what_rpm_installed_is_told_from_what_the_admin_did() {
     change(&root);
     let restored = host.restore(true);
     host.assert_restored();
-    assert_eq!(root.join("etc/opened.conf").metadata().unwrap().mode() & 0o7777, 0o600);
+    let opened = root.join("etc/opened.conf").metadata().unwrap();
+    assert_eq!((opened.mode() & 0o7777, opened.uid(), opened.gid()), (0o600, 0, 77));
     assert_eq!(restored.findings, [""; 0]);
 }

@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use thinroot_core::adopt::dpkg_list;
 use thinroot_core::manifest::{Entry, Kind};
 use thinroot_core::path::TreePath;
 
-use super::vendor::{FACTORY, Known, Manager, UCF_CACHE, aliases, tree_path};
+use super::vendor::{FACTORY, Known, Manager, UCF_CACHE, aliases, rpm, tree_path};
 use crate::cmd::Cmd;
 use crate::error::{IoContext, Result};
 use crate::mounts::Scratch;
-use crate::state::{RootContents, entries_at};
+use crate::state::{RootContents, accounts_of, entries_at};
 
 /// Where each manager keeps what it downloaded.
 const CACHES: [&str; 3] = ["/var/cache/apt/archives", "/var/cache/dnf", "/var/cache/libdnf5"];
@@ -97,6 +98,9 @@ pub fn find(root: &Path, known: &Known, wanted: &BTreeSet<TreePath>, places: &Pl
             continue;
         }
         from_tree(root, &tree, &paths, &mut found)?;
+        if manager == Manager::Rpm {
+            owned_as_stated(root, package, &paths, &mut found)?;
+        }
     }
     found._scratch = Some(scratch);
     Ok(found)
@@ -140,6 +144,27 @@ fn from_tree(root: &Path, tree: &Path, paths: &BTreeSet<TreePath>, found: &mut F
         if let Some((name, entry)) = entries_at(tree, &names)?.into_iter().next() {
             let entry = Entry { path: path.clone(), hardlink: None, ..entry };
             found.originals.insert(path.clone(), Original { entry, content: (tree.into(), name) });
+        }
+    }
+    Ok(())
+}
+
+/// The archive inside of an RPM has no owners; its header has their names.
+fn owned_as_stated(root: &Path, package: &str, paths: &BTreeSet<TreePath>, found: &mut Found) -> Result<()> {
+    let accounts = accounts_of(root)?;
+    let id = |table: &BTreeMap<u32, String>, name: &str| table.iter().find(|(_, n)| *n == name).map(|(id, _)| *id);
+    let aliases = aliases(root)?;
+    for line in
+        rpm(root).args(["-q", "--qf", "[%{FILENAMES}\\t%{FILEUSERNAME}\\t%{FILEGROUPNAME}\\n]", package]).run()?.lines()
+    {
+        let fields: Vec<&str> = line.rsplitn(3, '\t').collect();
+        let [group, user, path] = fields.as_slice() else { continue };
+        let named = dpkg_list(path.as_bytes(), &aliases);
+        let wanted = named.first().filter(|path| paths.contains(*path)).and_then(|path| found.originals.get_mut(path));
+        if let Some(original) = wanted {
+            let meta = &mut original.entry.meta;
+            meta.uid = id(&accounts.users, user).unwrap_or(meta.uid);
+            meta.gid = id(&accounts.groups, group).unwrap_or(meta.gid);
         }
     }
     Ok(())

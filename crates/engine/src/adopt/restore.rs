@@ -9,7 +9,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use thinroot_core::adopt::{Deviation, Fate, HostKernel, fate, removal_counts};
 use thinroot_core::image::Arch;
-use thinroot_core::manifest::{Digest, Entry, Kind, LinkTarget, Manifest, Meta};
+use thinroot_core::manifest::{Digest, Entry, Kind, LinkTarget, Manifest, Meta, XattrName, XattrValue};
 use thinroot_core::name::ImageId;
 use thinroot_core::path::TreePath;
 use thinroot_core::state::policy::Policy;
@@ -80,7 +80,7 @@ pub fn restore(work: &Work<'_>, reporter: &dyn Reporter) -> Result<Restored> {
     for path in content {
         match found.originals.get(path) {
             Some(original) => {
-                put(&mut place, original)?;
+                put(&mut place, original, label(root, path)?)?;
                 counts.restored += 1;
             }
             // Both sides count as having added it then: the layer's is kept at each update, the image's beside it.
@@ -101,7 +101,7 @@ pub fn restore(work: &Work<'_>, reporter: &dyn Reporter) -> Result<Restored> {
     for path in &gone {
         parents(&mut place, path)?;
         match (found.originals.get(path), known.links.get(path)) {
-            (Some(original), _) => put(&mut place, original)?,
+            (Some(original), _) => put(&mut place, original, None)?,
             (None, Some(target)) => {
                 let kind = Kind::Symlink { target: LinkTarget(target.clone().into()) };
                 place.leaf(&entry(path, kind, 0o777), 1, &mut std::io::empty())?;
@@ -158,22 +158,35 @@ fn lacking(package: &str, paths: &[TreePath]) -> String {
     )
 }
 
-fn put(place: &mut Place, original: &Original) -> Result<()> {
-    parents(place, &original.entry.path)?;
-    if original.entry.kind == Kind::Directory {
-        place.directory(&original.entry.path)?;
-        return place.align(&original.entry);
+/// A file system's label is no part of a package.
+const LABEL: &[u8] = b"security.selinux";
+
+fn label(root: &Path, path: &TreePath) -> Result<Option<XattrValue>> {
+    let now = entries_at(root, &[path.clone()].into())?.remove(path);
+    Ok(now.and_then(|mut now| now.meta.xattrs.remove(&XattrName(LABEL.into()))))
+}
+
+fn put(place: &mut Place, original: &Original, label: Option<XattrValue>) -> Result<()> {
+    let mut entry = original.entry.clone();
+    if let Some(label) = label {
+        entry.meta.xattrs.insert(XattrName(LABEL.into()), label);
+    }
+    parents(place, &entry.path)?;
+    if entry.kind == Kind::Directory {
+        place.directory(&entry.path)?;
+        return place.align(&entry);
     }
     match original.open()? {
-        Some(mut file) => place.leaf(&original.entry, 1, &mut file),
-        None => place.leaf(&original.entry, 1, &mut std::io::empty()),
+        Some(mut file) => place.leaf(&entry, 1, &mut file),
+        None => place.leaf(&entry, 1, &mut std::io::empty()),
     }
 }
 
 /// Mode and owner as shipped, the rest as it is.
 fn align(place: &mut Place, root: &Path, path: &TreePath, original: &Original) -> Result<()> {
     let Some(mut now) = entries_at(root, &[path.clone()].into())?.remove(path) else { return Ok(()) };
-    now.meta = Meta { mtime: now.meta.mtime, ..original.entry.meta.clone() };
+    now.meta.mode = original.entry.meta.mode;
+    (now.meta.uid, now.meta.gid) = (original.entry.meta.uid, original.entry.meta.gid);
     place.align(&now)
 }
 

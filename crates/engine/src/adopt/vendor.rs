@@ -72,7 +72,7 @@ pub struct Known {
 pub fn known(root: &Path) -> Result<Known> {
     let mut known = match Manager::of(root) {
         Some(Manager::Dpkg) => dpkg(root)?,
-        Some(Manager::Rpm) => rpm(root)?,
+        Some(Manager::Rpm) => rpm_known(root)?,
         None => Known::default(),
     };
     alternatives(root, &mut known)?;
@@ -207,18 +207,21 @@ fn ucf(root: &Path, known: &mut Known) -> Result<()> {
     Ok(())
 }
 
-fn rpm(root: &Path) -> Result<Known> {
-    let aliases = aliases(root)?;
-    // The tree's own, whatever the program here is configured for.
+/// rpm on the tree's own database, whatever the program here is configured for.
+pub(super) fn rpm(root: &Path) -> Cmd {
     let database = rpm_database(root).map(|dir| format!("/{dir}")).unwrap_or_default();
-    let rpm = || Cmd::new("rpm").arg("--root").arg(root).args(["--dbpath", &database]);
+    Cmd::new("rpm").arg("--root").arg(root).args(["--dbpath", &database])
+}
+
+fn rpm_known(root: &Path) -> Result<Known> {
+    let aliases = aliases(root)?;
     let mut known = Known::default();
     // Scripts of packages are not run: they would run in the host, not only in the tree.
-    let verify = rpm().args(["-Va", "--nodeps", "--noscripts"]).also_good(1);
+    let verify = rpm(root).args(["-Va", "--nodeps", "--noscripts"]).also_good(1);
     known.vendor.answers = true;
     known.vendor.changed = verified(&run(&verify)?, &aliases);
     let format = "[%{=NVRA}\\t%{FILENAMES}\\n]";
-    for line in run(&rpm().args(["-qa", "--qf", format]))?.split(|byte| *byte == b'\n') {
+    for line in run(&rpm(root).args(["-qa", "--qf", format]))?.split(|byte| *byte == b'\n') {
         let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { continue };
         for owned in dpkg_list(&line[tab + 1..], &aliases) {
             if known.vendor.changed.contains_key(&owned) {
