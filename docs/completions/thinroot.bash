@@ -103,6 +103,9 @@ _thinroot() {
             thinroot__subcmd__layer,fork)
                 cmd="thinroot__subcmd__layer__subcmd__fork"
                 ;;
+            thinroot__subcmd__layer,kernel)
+                cmd="thinroot__subcmd__layer__subcmd__kernel"
+                ;;
             thinroot__subcmd__layer,list)
                 cmd="thinroot__subcmd__layer__subcmd__list"
                 ;;
@@ -735,7 +738,7 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__layer)
-            opts="-q -h --store --boot-dir --json --quiet --help list fork remove mount shell pin"
+            opts="-q -h --store --boot-dir --json --quiet --help list fork remove mount shell kernel pin"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -758,6 +761,28 @@ _thinroot() {
             ;;
         thinroot__subcmd__layer__subcmd__fork)
             opts="-q -h --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__layer__subcmd__kernel)
+            opts="-q -h --remove --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

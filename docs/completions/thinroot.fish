@@ -126,17 +126,18 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand base; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -s q -l quiet -d 'Tell no story: print the answer and errors only'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -s h -l help -d 'Print help'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "list" -d 'List the layers'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "fork" -d 'Make a layer from a base or from another layer'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "remove" -d 'Remove layers'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "mount" -d 'Mount a layer at a directory and leave it mounted'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "shell" -d 'Run a command, or a shell, with a layer as its root'
-complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell pin" -f -a "pin" -d 'Keep a base or layer whatever the rules say'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -f -a "list" -d 'List the layers'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -f -a "fork" -d 'Make a layer from a base or from another layer'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -f -a "remove" -d 'Remove layers'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -f -a "mount" -d 'Mount a layer at a directory and leave it mounted'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -f -a "shell" -d 'Run a command, or a shell, with a layer as its root'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -f -a "kernel" -d 'Boot the running layer with a kernel that was installed on it'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and not __fish_seen_subcommand_from list fork remove mount shell kernel pin" -f -a "pin" -d 'Keep a base or layer whatever the rules say'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from list" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
@@ -163,6 +164,12 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from shell" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from kernel" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from kernel" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from kernel" -l remove -d 'Remove the entry instead; the last one of the layer stays'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from kernel" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from kernel" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from kernel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from pin" -l remove -d 'Take the pin away'

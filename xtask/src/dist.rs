@@ -88,6 +88,11 @@ const INITRD: [(&str, &str, u32); 5] = [
     ("dracut-hook.sh", "usr/lib/dracut/modules.d/95thinroot/hook.sh", 0o755),
 ];
 
+/// Where the hook for kernels is called from, by Debian's kernels and initramfs-tools, and by kernel-install.
+const KERNEL_HOOKS: [&str; 3] =
+    ["etc/kernel/postinst.d/zz-thinroot", "etc/kernel/postrm.d/zz-thinroot", "etc/initramfs/post-update.d/zz-thinroot"];
+const KERNEL_INSTALL_HOOK: &str = "usr/lib/kernel/install.d/95-thinroot.install";
+
 /// The tree as it is on a host.
 fn lay_out(kind: Kind, program: &Path, tree: &Path) -> Result<()> {
     let root = workspace::root();
@@ -104,6 +109,13 @@ fn lay_out(kind: Kind, program: &Path, tree: &Path) -> Result<()> {
     }
     for (from, to, mode) in INITRD {
         put(&root.join("packaging/initrd").join(from), to, mode)?;
+    }
+    let hooks: &[&str] = match kind {
+        Kind::Deb => &KERNEL_HOOKS,
+        Kind::Rpm => &[KERNEL_INSTALL_HOOK],
+    };
+    for hook in hooks {
+        put(&root.join("packaging/kernel/hook.sh"), hook, 0o755)?;
     }
     for page in listed(&root.join("docs/man"))? {
         let to = format!("usr/share/man/man8/{}", file_name(&page));

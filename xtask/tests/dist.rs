@@ -156,3 +156,20 @@ fn equal_input_gives_equal_packages() {
         assert!(bytes[0] == bytes[1], "{kind:?}");
     }
 }
+
+#[test]
+fn the_hook_for_kernels_does_nothing_where_no_layer_runs() {
+    let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/kernel/hook.sh");
+    let scratch = Scratch::new("hook");
+    for (name, args) in [
+        ("kernel/postinst.d", vec!["6.1", "/boot/vmlinuz-6.1"]),
+        ("kernel/postrm.d", vec!["6.1"]),
+        ("install.d", vec!["add", "6.1"]),
+        ("kernel/postinst.d", vec![]),
+    ] {
+        let place = scratch.dir(name).join("zz-thinroot");
+        fs::copy(&hook, &place).unwrap();
+        let out = good(Command::new("sh").arg(&place).args(&args));
+        assert_eq!((out.stdout.as_slice(), out.stderr.as_slice()), (&b""[..], &b""[..]), "{name} {args:?}");
+    }
+}

@@ -9,7 +9,7 @@
 
 pub mod originals;
 pub mod restore;
-mod survey;
+pub(crate) mod survey;
 pub mod vendor;
 
 use std::collections::BTreeSet;
@@ -129,7 +129,7 @@ fn layers(request: &Request, root: &Root, boot: &Path, notes: &mut Vec<String>) 
     let Some(own) = theirs.iter().find(|found| found.layer.volume().as_str() == root.lv) else {
         let base = request.identity.clone().map_or_else(|| survey::identity(Path::new("/")), Ok)?;
         let layer = LayerName::new(base, 1);
-        let kernel = survey::kernel(boot, &version, None)?;
+        let kernel = survey::kernel(ATTEMPTED, boot, &version, None)?;
         return Ok(vec![Adopted { layer, volume: root.lv.clone(), origin: root.lv.clone(), kernel }]);
     };
     if let Some(other) = request.identity.as_ref().filter(|id| *id != own.layer.base()) {
@@ -141,7 +141,7 @@ fn layers(request: &Request, root: &Root, boot: &Path, notes: &mut Vec<String>) 
         let name = found.layer.to_string();
         let is_running = found.layer == own.layer;
         let version = if is_running { Some(version.clone()) } else { newest_kernel(&boot.join(&name)) };
-        let kernel = version.as_deref().map(|version| survey::kernel(boot, version, Some(&found.layer)));
+        let kernel = version.as_deref().map(|version| survey::kernel(ATTEMPTED, boot, version, Some(&found.layer)));
         match (&found.base, kernel) {
             (Some(origin), Some(Ok(kernel))) => {
                 layers.push(Adopted { layer: found.layer.clone(), volume: name, origin: origin.clone(), kernel });

@@ -12,6 +12,7 @@ mod compare;
 mod edit;
 mod examine;
 mod history;
+mod kernels;
 mod migrate;
 mod numbers;
 mod place;

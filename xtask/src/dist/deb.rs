@@ -32,6 +32,11 @@ pub fn pack(tree: &Path, facts: &Facts, work: &Path, out: &Path) -> Result<PathB
         put(script, template(&format!("deb/{script}"), &words)?)?;
         run(Command::new("chmod").arg("0755").arg(control.join(script)))?;
     }
+    // What an admin changed below /etc survives an upgrade.
+    let configuration = said(Command::new("find").args(["etc", "-type", "f", "-printf", "/%p\n"]).current_dir(&root))?;
+    let mut configuration: Vec<String> = configuration.lines().map(|line| format!("{line}\n")).collect();
+    configuration.sort_unstable();
+    put("conffiles", configuration.concat())?;
     let files = Command::new("find").args(["usr", "-type", "f", "-print0"]).current_dir(&root).output();
     let files = String::from_utf8_lossy(&files.context("list the files")?.stdout).into_owned();
     let mut names: Vec<&str> = files.split('\0').filter(|name| !name.is_empty()).collect();

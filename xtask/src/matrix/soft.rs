@@ -80,7 +80,11 @@ pub fn row(ground: &Ground, images: &Images) -> Result<()> {
     machine.say("soft reboot");
     softly(&mut vm)?;
     expect(&vm.must("cat /proc/cmdline")?, &format!("thinroot.layer={} ", first.layer))?;
-    machine.is_well(&mut vm, &second.layer, "default")?;
+    if let Err(error) = machine.is_well(&mut vm, &second.layer, "default") {
+        let (_, said) = vm.run("dmesg | tail -n 30; findmnt /; cat /run/systemd/system/thinroot-next-root.service; \
+                                systemctl status --no-pager --full thinroot-next-root thinroot-catch-up; thinroot status")?;
+        return Err(format!("{error}\n{said}"));
+    }
     machine.has_its_state(&mut vm)?;
     expect(&vm.must("cat /root/late /srv/data /usr/lib/second")?, "late\ndata\nsecond")?;
     expect(&vm.must("cat /proc/sys/kernel/random/boot_id")?, boot.trim())?;

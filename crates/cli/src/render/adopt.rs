@@ -52,7 +52,7 @@ fn changed(proposal: &Proposal) -> String {
             Deviation::Content => "changed",
             Deviation::Meta => "mode or owner",
         };
-        text += &format!("  {what:14} /{path}\n");
+        text += &format!("  {what:14} {path}\n");
     }
     if proposal.changed.len() > SHOWN {
         text += &format!("  and {} more\n", proposal.changed.len() - SHOWN);

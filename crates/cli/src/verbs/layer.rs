@@ -7,7 +7,7 @@ use thinroot_core::name::{LayerName, VolumeName};
 use thinroot_engine::error::{Error, Result};
 use thinroot_engine::execute::Report;
 use thinroot_engine::host::{ForkRequest, LayerStatus, RetireTarget};
-use thinroot_engine::store::Access;
+use thinroot_engine::store::{Access, Ensured};
 
 use crate::answer::Answer;
 use crate::exit::Exit;
@@ -81,6 +81,19 @@ pub enum What {
         #[arg(value_name = "CMD", last = true)]
         command: Vec<String>,
     },
+    /// Boot the running layer with a kernel that was installed on it
+    ///
+    /// Copies a kernel of the boot directory with its initrd to where images' kernels are, and writes an entry of the running
+    /// layer with them; the newest of its kernels boots. Hooks of our package do it when the distribution's tools install a
+    /// kernel, make an initrd anew, or remove one.
+    Kernel {
+        /// Version of the kernel, as 'uname -r' prints it
+        #[arg(value_name = "VERSION")]
+        version: String,
+        /// Remove the entry instead; the last one of the layer stays
+        #[arg(long)]
+        remove: bool,
+    },
     /// Keep a base or layer whatever the rules say
     ///
     /// A pinned base or layer is never removed by 'prune', nor by 'remove', until the pin is taken away.
@@ -134,6 +147,20 @@ pub const GUIDES: &[Guide] = &[
         ],
     },
     Guide {
+        verb: &["layer", "kernel"],
+        examples: &[
+            ("thinroot layer kernel 6.1.0-50-amd64", "boot this layer with it from the next start on"),
+            ("thinroot layer kernel --remove 6.1.0-49-amd64", "and no more with an older one"),
+        ],
+        exits: &[
+            (Exit::Done, None),
+            (Exit::Failed, None),
+            (Exit::Usage, None),
+            (Exit::Refused, Some("no layer runs here, there is no such kernel, no room, or it is the layer's last")),
+            (Exit::Busy, None),
+        ],
+    },
+    Guide {
         verb: &["layer", "pin"],
         examples: &[
             ("thinroot layer pin node-1.0-1+1", "keep it"),
@@ -159,8 +186,30 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
             mount(session, layer, directory, if *read_only { Access::Inspect } else { Access::WriteLayer })
         }
         What::Shell { layer, command } => shell(session, layer, command),
+        What::Kernel { version, remove } => kernel(session, version, *remove),
         What::Pin { name, remove } => pin(session, name, !remove),
     }
+}
+
+#[derive(Serialize)]
+struct KernelBody<'a> {
+    layer: LayerName,
+    kernel: &'a str,
+    changed: bool,
+}
+
+fn kernel(session: &Session, version: &str, remove: bool) -> Result<Answer> {
+    let host = session.host(Mounts::Private)?;
+    let change = session.change(&host)?;
+    let (layer, done) = if remove { change.remove_kernel(version)? } else { change.add_kernel(version)? };
+    let changed = done == Ensured::Done;
+    let text = match (changed, remove) {
+        (true, false) => format!("{layer} has an entry with kernel {version}\n"),
+        (true, true) => format!("{layer} has no entry with kernel {version} any more\n"),
+        (false, false) => format!("{layer} has an entry with kernel {version} already\n"),
+        (false, true) => format!("{layer} has no entry with kernel {version}\n"),
+    };
+    Ok(Answer::new(Exit::Done, text, "layer_kernel", &KernelBody { layer, kernel: version, changed }))
 }
 
 #[derive(Serialize)]

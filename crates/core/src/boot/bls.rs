@@ -25,7 +25,7 @@ use thiserror::Error;
 use crate::boot::cmdline::{self, LAYER_KEY};
 use crate::boot::content::ContentName;
 use crate::boot::entry_name::{EntryName, EntryNameError, KernelVersion};
-use crate::name::LayerName;
+use crate::name::{LayerName, compare_versions};
 
 /// Why bytes are no entry, or values make none.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -143,6 +143,14 @@ pub struct EntryFile {
     pub name: EntryName,
     /// What it says.
     pub entry: Entry,
+}
+
+impl EntryFile {
+    /// The entry that stands for a layer: that of its newest kernel.
+    pub fn of_layer<'a>(entries: impl IntoIterator<Item = &'a EntryFile>, layer: &LayerName) -> Option<&'a EntryFile> {
+        let of_layer = entries.into_iter().filter(|file| file.name.layer() == layer);
+        of_layer.max_by(|a, b| compare_versions(a.name.kernel().as_str(), b.name.kernel().as_str()))
+    }
 }
 
 /// What a file in the directory of entries is.

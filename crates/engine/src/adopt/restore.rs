@@ -147,7 +147,7 @@ fn verdicts(root: &Path, policy: &Policy, known: &Known) -> Result<(Vec<TreePath
 }
 
 fn lacking(package: &str, paths: &[TreePath]) -> String {
-    let shown: Vec<String> = paths.iter().take(SHOWN).map(|path| format!("/{path}")).collect();
+    let shown: Vec<String> = paths.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = match paths.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),

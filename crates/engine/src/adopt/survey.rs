@@ -115,7 +115,7 @@ fn has_systemd_boot(dir: &Path) -> bool {
 }
 
 /// Finds a kernel with its initrd in the boot directory, by the names that distributions and imgbased give them.
-pub fn kernel(boot: &Path, version: &str, layer: Option<&LayerName>) -> Result<HostKernel> {
+pub fn kernel(attempted: &str, boot: &Path, version: &str, layer: Option<&LayerName>) -> Result<HostKernel> {
     let machine_id = fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_string();
     let mut dirs = vec![String::new(), format!("{machine_id}/{version}/")];
     dirs.splice(0..0, layer.map(|layer| format!("{layer}/")));
@@ -135,7 +135,7 @@ pub fn kernel(boot: &Path, version: &str, layer: Option<&LayerName>) -> Result<H
         (image, _) => {
             let what = if image.is_none() { "kernel" } else { "initrd" };
             let why = format!("{} has no {what} of the version {version}", boot.display());
-            Err(Error::refused(ATTEMPTED, why).mend("name an installed one with --kernel VERSION"))
+            Err(Error::refused(attempted, why).mend("name the version of one that is installed"))
         }
     }
 }
@@ -259,14 +259,14 @@ mod tests {
             fs::write(path, "x").unwrap();
         };
         put("vmlinuz-6.1");
-        assert!(kernel(dir.path(), "6.1", None).unwrap_err().why.contains("no initrd"));
+        assert!(kernel("test", dir.path(), "6.1", None).unwrap_err().why.contains("no initrd"));
         put("initramfs-6.1.img");
-        assert_eq!(kernel(dir.path(), "6.1", None).unwrap().initrd, "initramfs-6.1.img");
+        assert_eq!(kernel("test", dir.path(), "6.1", None).unwrap().initrd, "initramfs-6.1.img");
         let layer: LayerName = "n-1-0+1".parse().unwrap();
         put("n-1-0+1/vmlinuz-6.1");
         put("n-1-0+1/initramfs-6.1.img");
-        assert_eq!(kernel(dir.path(), "6.1", Some(&layer)).unwrap().image, "n-1-0+1/vmlinuz-6.1");
-        assert!(kernel(dir.path(), "7", None).unwrap_err().why.contains("no kernel"));
+        assert_eq!(kernel("test", dir.path(), "6.1", Some(&layer)).unwrap().image, "n-1-0+1/vmlinuz-6.1");
+        assert!(kernel("test", dir.path(), "7", None).unwrap_err().why.contains("no kernel"));
     }
 
     #[test]

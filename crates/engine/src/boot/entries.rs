@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use thinroot_core::boot::loader::systemd_boot::RoleFile;
-use thinroot_core::boot::{ContentName, Entry, EntryFile, EntryName, FoundEntry};
+use thinroot_core::boot::{ContentName, Entry, EntryFile, EntryName, FoundEntry, KernelVersion};
 use thinroot_core::name::LayerName;
 
 use super::{BootDir, ENTRIES_DIR, TEXT_MODE};
@@ -84,11 +84,38 @@ impl BootDir {
         Ok(Ensured::Done)
     }
 
-    /// The kernel command line in the first entry of a layer; none where it has none.
-    pub fn command_line(&self, layer: &LayerName) -> Result<Option<String>> {
+    /// The entry that stands for a layer: that of its newest kernel. None where it has none.
+    pub fn entry_of(&self, layer: &LayerName) -> Result<Option<EntryFile>> {
         let listed = self.list_entries()?;
-        let mut of_layer = listed.iter().filter_map(Listed::ours).filter(|file| file.name.layer() == layer);
-        Ok(of_layer.next().map(|file| file.entry.options()))
+        Ok(EntryFile::of_layer(listed.iter().filter_map(Listed::ours), layer).cloned())
+    }
+
+    /// The kernel command line in that entry.
+    pub fn command_line(&self, layer: &LayerName) -> Result<Option<String>> {
+        Ok(self.entry_of(layer)?.map(|file| file.entry.options()))
+    }
+
+    /// Removes the entry of one kernel of a layer; the last one that can boot stays.
+    pub fn remove_kernel(&self, layer: &LayerName, kernel: &KernelVersion) -> Result<Ensured> {
+        let attempted = format!("remove the boot entry of {layer} with kernel {kernel}");
+        let listed = self.list_entries()?;
+        let (gone, rest): (Vec<&Listed>, Vec<&Listed>) = listed
+            .iter()
+            .filter(|listed| listed.ours().is_some_and(|file| file.name.layer() == layer))
+            .partition(|listed| listed.ours().is_some_and(|file| file.name.kernel() == kernel));
+        if gone.is_empty() {
+            return Ok(Ensured::Already);
+        }
+        let boots = |listed: &&Listed| listed.ours().is_some_and(|file| self.missing_files(&file.entry).is_empty());
+        if !rest.iter().any(boots) {
+            return Err(Error::refused(attempted, "it is the only one that boots this layer")
+                .mend("remove the layer, if that is meant: thinroot layer remove"));
+        }
+        for listed in gone {
+            durable::remove(&self.entries_path().join(&listed.file_name))?;
+        }
+        self.follow()?;
+        Ok(Ensured::Done)
     }
 
     /// Removes every entry of a layer, also half-written ones. Refused while the layer is the default or armed, or while

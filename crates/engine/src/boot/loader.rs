@@ -66,9 +66,8 @@ struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    /// The entry that stands for a layer: that of its newest kernel, by name.
     fn entry_of(&self, layer: &LayerName) -> Option<&EntryFile> {
-        self.entries.iter().rfind(|file| file.name.layer() == layer)
+        EntryFile::of_layer(&self.entries, layer)
     }
 
     fn default(&self) -> Option<&EntryFile> {

@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 
+use thinroot_core::boot::EntryFile;
 use thinroot_core::boot::restart::{Facts, Restart, cheapest, systemd_version};
 use thinroot_core::manifest::Kind;
 use thinroot_core::name::LayerName;
@@ -42,12 +43,16 @@ impl Host {
 
     fn facts(&self, next: &LayerName) -> Result<Facts> {
         let entries = self.boot.survey()?.entries;
-        let of = |layer: &LayerName| entries.iter().rfind(|entry| entry.file.name.layer() == layer).map(|e| &e.file);
+        let files = || entries.iter().map(|entry| &entry.file);
+        let of = |layer: &LayerName| EntryFile::of_layer(files(), layer);
         let running_line = kernel_command_line()?;
         let running_version = rustix::system::uname().release().to_string_lossy().into_owned();
         // The kernel is the one of the last whole start, also after soft reboots since.
         let started = layer_of(&running_line)?;
-        let started = started.as_ref().and_then(of).filter(|file| file.name.kernel().as_str() == running_version);
+        let is_running = |file: &&EntryFile| {
+            started.as_ref() == Some(file.name.layer()) && file.name.kernel().as_str() == running_version
+        };
+        let started = files().find(is_running);
         let entry = of(next).ok_or_else(|| Error::damaged(format!("restart into {next}"), "it has no boot entry"))?;
         let value = |key: &str| entry.entry.value(key).unwrap_or_default().to_string();
         Ok(Facts {
@@ -118,12 +123,14 @@ impl Host {
     }
 }
 
-/// After everything that writes into the layer, before the file systems go; a mount below `/run/nextroot` stays.
+/// After everything that writes into the layer, before the file systems go; a mount below `/run/nextroot` stays. The journal
+/// has ended by then, so what is wrong is said on the console.
 fn unit(program: &str, layer: &LayerName) -> String {
     format!(
         "[Unit]\nDescription=Show {layer} as the next root\nDefaultDependencies=no\n\
          After=thinroot-catch-up.service shutdown.target\nBefore=umount.target systemd-soft-reboot.service\n\n\
-         [Service]\nType=oneshot\nExecStart={program} --quiet apply --next-root {layer}\nTimeoutStartSec=60\n"
+         [Service]\nType=oneshot\nExecStart={program} --quiet apply --next-root {layer}\nTimeoutStartSec=60\n\
+         StandardOutput=null\nStandardError=kmsg+console\n"
     )
 }
 
