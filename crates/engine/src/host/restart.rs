@@ -80,14 +80,11 @@ impl Host {
             Restart::Full { .. } => systemctl(&["--no-block", "reboot"], &attempted),
             Restart::Soft => {
                 let program = std::env::current_exe().at("find", Path::new("/proc/self/exe"))?;
-                durable::create_dir_all(&Path::new(UNITS).join("soft-reboot.target.wants"))?;
-                let unit = unit(&program.display().to_string(), layer);
+                durable::create_dir_all(Path::new(UNITS))?;
+                let unit = unit(&program.display().to_string(), layer, self.boot.path());
                 fs::write(Path::new(UNITS).join(UNIT), unit).at("write", Path::new(UNIT))?;
-                let wants = Path::new(UNITS).join("soft-reboot.target.wants").join(UNIT);
-                if fs::symlink_metadata(&wants).is_err() {
-                    std::os::unix::fs::symlink(Path::new(UNITS).join(UNIT), &wants).at("link", &wants)?;
-                }
                 systemctl(&["daemon-reload"], &attempted)?;
+                systemctl(&["start", UNIT], &attempted)?;
                 self.watch_over(layer)?;
                 systemctl(&["--no-block", "soft-reboot"], &attempted)
             }
@@ -123,14 +120,16 @@ impl Host {
     }
 }
 
-/// After everything that writes into the layer, before the file systems go; a mount below `/run/nextroot` stays. The journal
-/// has ended by then, so what is wrong is said on the console.
-fn unit(program: &str, layer: &LayerName) -> String {
+/// It is started now and does nothing, so that it is stopped late: after everything that writes into the layer, and before
+/// `/boot` goes. To be *started* at the end would be too late, since what stops comes before what starts. A mount below
+/// `/run/nextroot` stays when the others go.
+fn unit(program: &str, layer: &LayerName, boot: &Path) -> String {
     format!(
-        "[Unit]\nDescription=Show {layer} as the next root\nDefaultDependencies=no\n\
-         After=thinroot-catch-up.service shutdown.target\nBefore=umount.target systemd-soft-reboot.service\n\n\
-         [Service]\nType=oneshot\nExecStart={program} --quiet apply --next-root {layer}\nTimeoutStartSec=60\n\
-         StandardOutput=null\nStandardError=kmsg+console\n"
+        "[Unit]\nDescription=Show {layer} as the next root\nDefaultDependencies=no\nAfter=local-fs.target\n\
+         RequiresMountsFor={}\nBefore=thinroot-catch-up.service shutdown.target\nConflicts=shutdown.target\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStop={program} --quiet apply --next-root {layer}\n\
+         TimeoutStopSec=60\n",
+        boot.display()
     )
 }
 
