@@ -73,8 +73,6 @@ pub struct HostKernel {
 /// What an undo puts back.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The pool waited for room when it was full.
-    pub waited_when_full: bool,
     /// systemd-boot's configuration; none where there was none.
     pub loader_conf: Option<String>,
     /// GRUB's `custom.cfg`; none where there was none.

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use thinroot_core::adopt::{Adopted, Adoption, Before, Deviation, removal_counts};
+use thinroot_core::adopt::{Adopted, Adoption, Deviation, removal_counts};
 use thinroot_core::boot::AdminChange;
 use thinroot_core::install::Loader;
 use thinroot_core::inventory::{Inventory, Role};
@@ -93,7 +93,7 @@ pub fn plan(request: &Request) -> Result<Proposal> {
     let mut notes = Vec::new();
     let layers = layers(request, &root, &boot_path, &mut notes)?;
     let boot = BootDir::open(&boot_path)?;
-    let before = Before { waited_when_full: LvmThinStore::waits_when_full(&root.vg, &root.pool)?, ..boot.before()? };
+    let before = boot.before()?;
     let line = fs::read_to_string("/proc/cmdline").at("read", Path::new("/proc/cmdline"))?;
     let arguments = survey::own_words(&line, &root)?.into_iter().map(AdminChange::Add).collect();
     let need = need(&boot_path, &layers)?;
@@ -200,7 +200,7 @@ fn originals_of(
 
 /// Carries a proposal out. What fails is undone, and then nothing of ours is left in the pool either.
 pub fn adopt(proposal: &Proposal, reporter: &dyn Reporter) -> Result<Report> {
-    let host = proposal.place.init()?;
+    let host = proposal.place.init_under_root()?;
     let mut done = carry_out(&host, proposal, reporter);
     drop(host);
     if let Ok(report) = &mut done {
@@ -209,7 +209,7 @@ pub fn adopt(proposal: &Proposal, reporter: &dyn Reporter) -> Result<Report> {
     if let (Err(error), false) = (&done, proposal.prepared)
         && !matches!(error.kind, crate::error::ErrorKind::PowerCut | crate::error::ErrorKind::Interrupted)
     {
-        dissolve(&proposal.place.store, &proposal.adoption.before)?;
+        dissolve(&proposal.place.store)?;
     }
     done
 }
@@ -265,19 +265,15 @@ pub fn plan_let_go(host: &Host) -> Result<(Adoption, Plan)> {
 /// Gives a host back. The records go last, when nothing needs them any more.
 pub fn let_go(place: &Place, reporter: &dyn Reporter) -> Result<Report> {
     let host = place.open()?;
-    let (adoption, report) = {
-        let change = host.change()?;
-        let (adoption, plan) = plan_let_go(&host)?;
-        (adoption, change.let_go(plan, reporter)?)
-    };
+    let report = host.change()?.let_go(plan_let_go(&host)?.1, reporter)?;
     drop(host);
-    dissolve(&place.store, &adoption.before)?;
+    dissolve(&place.store)?;
     Ok(report)
 }
 
-fn dissolve(store: &StoreRef, before: &Before) -> Result<()> {
+fn dissolve(store: &StoreRef) -> Result<()> {
     match store {
-        StoreRef::LvmThin { vg, pool } => LvmThinStore::dissolve(vg, pool, before.waited_when_full),
+        StoreRef::LvmThin { vg, pool } => LvmThinStore::dissolve(vg, pool),
         StoreRef::Directory(_) => Ok(()),
     }
 }

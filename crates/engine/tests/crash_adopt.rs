@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use thinroot_core::adopt::{Adopted, Adoption, Before, HostKernel};
+use thinroot_core::adopt::{Adopted, Adoption, HostKernel};
 use thinroot_core::boot::AdminChange;
 use thinroot_core::install::Loader;
 use thinroot_core::journal::Outcome;
@@ -31,7 +31,7 @@ fn adoption(world: &World) -> Adoption {
         boot_dir: world.path("boot").display().to_string(),
         packages: vec![],
         fetch: false,
-        before: Before { waited_when_full: true, ..boot.before().expect("what is there") },
+        before: boot.before().expect("what is there"),
     }
 }
 

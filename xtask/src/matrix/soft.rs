@@ -61,7 +61,8 @@ pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
 pub fn row(ground: &Ground, images: &Images) -> Result<()> {
     let Images { first, second, sick, hangs, arguments } = images;
     let machine = Machine::install(ground, Way::BiosGrub, "soft", &first.reference(), DISK_MIB, "--volume /srv=1G")?;
-    for image in [second, sick, hangs, arguments] {
+    // Late changes are taken along into what was staged last.
+    for image in [sick, hangs, arguments, second] {
         // From the first, so that a bad one is the source of nothing.
         let stage = format!("T update --stage-only --from {} {} || [ $? = 4 ]", first.layer, image.reference());
         machine.off(&format!("stage {}", image.layer), &stage)?;

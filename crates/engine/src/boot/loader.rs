@@ -121,7 +121,6 @@ impl BootDir {
         Ok(Before {
             custom_cfg: grub.map(|dir| read_if_there(&self.root.join(dir).join("custom.cfg"))).transpose()?.flatten(),
             loader_conf: read_if_there(&self.root.join(systemd_boot::LOADER_CONF))?,
-            ..Before::default()
         })
     }
 

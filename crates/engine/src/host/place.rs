@@ -130,6 +130,17 @@ impl Place {
         }
     }
 
+    /// Makes the records of an empty store in the pool that this host runs from.
+    pub fn init_under_root(&self) -> Result<Host> {
+        match &self.store {
+            StoreRef::Directory(_) => self.init(),
+            StoreRef::LvmThin { vg, pool } => {
+                LvmThinStore::init_under_root(vg, pool)?;
+                self.open()
+            }
+        }
+    }
+
     /// Makes an empty store.
     pub fn init(&self) -> Result<Host> {
         match &self.store {

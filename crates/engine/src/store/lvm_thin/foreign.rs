@@ -86,16 +86,8 @@ impl LvmThinStore {
         Ok(ours.iter().any(|(volume, _)| volume.role == Role::Records))
     }
 
-    /// Whether the pool waits for room when it is full, as LVM makes them, instead of failing.
-    pub fn waits_when_full(vg: &str, pool: &str) -> Result<bool> {
-        let store = Self::open(vg, pool)?;
-        let lvs = store.look()?;
-        Ok(!store.pool(&lvs)?.fails_when_full)
-    }
-
-    /// Undoes [`LvmThinStore::init`] where nothing but the records is left: they are removed, and the pool waits again if it
-    /// did before.
-    pub fn dissolve(vg: &str, pool: &str, waited_when_full: bool) -> Result<()> {
+    /// Undoes [`LvmThinStore::init_under_root`] where nothing but the records is left.
+    pub fn dissolve(vg: &str, pool: &str) -> Result<()> {
         let store = Self::open(vg, pool)?;
         let lvs = store.look()?;
         let (ours, _) = store.ours(&lvs);
@@ -106,10 +98,6 @@ impl LvmThinStore {
         for (volume, lv) in &ours {
             store.unused("remove", lv, &volume.name)?;
             act("remove the records", &Cmd::new("lvremove").args(["-q", "-f", "-y"]).arg(store.path(&lv.name)))?;
-        }
-        if waited_when_full && store.pool(&lvs)?.fails_when_full {
-            let cmd = Cmd::new("lvchange").args(["-q", "--errorwhenfull", "n"]).arg(store.path(pool));
-            act("let the pool wait when full", &cmd)?;
         }
         Ok(())
     }

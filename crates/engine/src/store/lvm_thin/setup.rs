@@ -49,12 +49,29 @@ impl LvmThinStore {
     /// Makes an existing pool a store: it fails instead of waiting when full, and gets a volume for our records.
     pub fn init(vg: &str, pool: &str) -> Result<Self> {
         let store = Self::open(vg, pool)?;
+        store.fail_when_full(pool)?;
+        store.with_records()
+    }
+
+    /// As [`LvmThinStore::init`] for the pool that this host runs from, which is not changed: `lvchange` would hold the root
+    /// still and then wait for it, for ever (seen with lvm2 2.03.16).
+    pub fn init_under_root(vg: &str, pool: &str) -> Result<Self> {
+        Self::open(vg, pool)?.with_records()
+    }
+
+    fn fail_when_full(&self, pool: &str) -> Result<()> {
+        let store = self;
         if !store.pool(&store.look()?)?.fails_when_full {
             // The default is to queue writes for a minute and fail then: an update would hang with the host on the pool,
             // instead of failing at its next sync and being undone.
             let cmd = Cmd::new("lvchange").args(["-q", "--errorwhenfull", "y"]).arg(store.path(pool));
             act("let the pool fail when full", &cmd)?;
         }
+        Ok(())
+    }
+
+    fn with_records(self) -> Result<Self> {
+        let store = self;
         let name: VolumeName = RECORDS.parse().map_err(|error| Error::failed("name the records", error))?;
         let ready = store.find(&store.look()?, &name)?.is_some_and(|(volume, _)| volume.phase == Phase::Ready);
         if !ready {
