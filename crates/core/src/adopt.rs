@@ -94,7 +94,10 @@ pub struct Vendor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deviation {
     /// It is gone.
-    Missing,
+    Missing {
+        /// Whether it was a file of configuration. Of anything else is not even known what it was.
+        config: bool,
+    },
     /// Its content, or where it points.
     Content,
     /// Only its mode or owner.
@@ -116,7 +119,7 @@ pub enum Fate {
 pub fn fate(policy: &Policy, vendor: &Vendor, path: &TreePath, link: Option<&[u8]>) -> Fate {
     match vendor.changed.get(path) {
         // What is there is not what is missing: a directory in its place, say.
-        Some(Deviation::Missing) => return Fate::Remove,
+        Some(Deviation::Missing { .. }) => return Fate::Remove,
         Some(deviation) => return Fate::Restore(*deviation),
         None => {}
     }

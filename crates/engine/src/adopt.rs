@@ -187,7 +187,9 @@ fn originals_of(
     let known = vendor::known(root)?;
     let policy = Policy::default();
     let counts = |(path, deviation): &(&TreePath, &Deviation)| {
-        **deviation != Deviation::Missing || removal_counts(&policy, path) || known.links.contains_key(*path)
+        !matches!(deviation, Deviation::Missing { .. })
+            || removal_counts(&policy, path)
+            || known.links.contains_key(*path)
     };
     let changed: Vec<(TreePath, Deviation)> =
         known.vendor.changed.iter().filter(counts).map(|(path, deviation)| (path.clone(), *deviation)).collect();

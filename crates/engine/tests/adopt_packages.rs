@@ -40,6 +40,8 @@ fn shipped(tree: &Path) {
     put(tree, "etc/same.conf", "same\n", 0o644);
     put(tree, "etc/cron.d/gone", "* * * * * root true\n", 0o644);
     put(tree, "etc/opened.conf", "secret\n", 0o600);
+    put(tree, "etc/app.d/one", "one\n", 0o644);
+    fs::create_dir_all(tree.join("var/lib/base")).unwrap();
     fs::create_dir_all(tree.join("home")).unwrap();
     fs::create_dir_all(tree.join("boot")).unwrap();
     symlink("usr/bin", tree.join("bin")).unwrap();
@@ -50,6 +52,8 @@ fn shipped(tree: &Path) {
 fn change(root: &Path) {
     put(root, "etc/app.conf", "colour = red\n", 0o640);
     fs::remove_file(root.join("etc/cron.d/gone")).unwrap();
+    fs::remove_dir_all(root.join("etc/app.d")).unwrap();
+    fs::remove_dir(root.join("var/lib/base")).unwrap();
     put(root, "etc/mine.conf", "mine\n", 0o644);
     put(root, "etc/cron.d/mine", "mine\n", 0o644);
     put(root, "etc/own/deep/file", "mine\n", 0o644);
@@ -102,6 +106,8 @@ impl Host {
     fn assert_restored(&self) {
         assert_eq!(self.read("etc/app.conf").as_deref(), Some("colour = blue\n"));
         assert_eq!(self.read("etc/cron.d/gone").as_deref(), Some("* * * * * root true\n"));
+        assert_eq!(self.read("etc/app.d/one").as_deref(), Some("one\n"));
+        assert!(self.root().join("var/lib/base").is_dir());
         assert_eq!(self.read("usr/lib/data").as_deref(), Some("shipped data\n"));
         assert_eq!(self.read("etc/same.conf").as_deref(), Some("same\n"));
         assert_eq!(self.read("boot/vmlinuz-6.1").as_deref(), Some("a kernel"));
@@ -128,7 +134,12 @@ fn debian() -> Host {
         "Package: base\nVersion: 1:2.0-1\nArchitecture: all\nMaintainer: nobody <n@example.org>\nDescription: test\n",
         0o644,
     );
-    put(&tree, "DEBIAN/conffiles", "/etc/app.conf\n/etc/same.conf\n/etc/cron.d/gone\n/etc/opened.conf\n", 0o644);
+    put(
+        &tree,
+        "DEBIAN/conffiles",
+        "/etc/app.conf\n/etc/same.conf\n/etc/cron.d/gone\n/etc/opened.conf\n/etc/app.d/one\n",
+        0o644,
+    );
     // A second one that nobody looks for, beside the right one.
     put(&packages, "pool/b/base_1.0-1_all.deb", "an older version", 0o644);
     let md5 = Command::new("sh")
@@ -194,7 +205,10 @@ fn without_the_package_what_was_removed_is_still_known_to_be_removed() {
     let restored = host.restore(false);
     assert!(!host.there("etc/app.conf"), "the host's own version counts as added");
     assert!(!host.there("usr/lib/data"));
-    assert!(host.read("etc/cron.d/gone").unwrap().contains("removed before this host was adopted"));
+    for gone in ["etc/cron.d/gone", "etc/app.d/one"] {
+        assert!(host.read(gone).unwrap().contains("removed before this host was adopted"), "{gone}");
+    }
+    assert!(!host.there("var/lib/base"), "of a directory that is gone nobody knows that it was one");
     assert!(!host.there("etc/mine.conf"));
     let [finding] = restored.findings.as_slice() else { panic!("{:?}", restored.findings) };
     assert!(finding.starts_with("package base is not to be had") && finding.contains("/etc/app.conf"), "{finding}");
@@ -209,7 +223,8 @@ fn what_rpm_installed_is_told_from_what_the_admin_did() {
         "Name: base\nEpoch: 1\nVersion: 2.0\nRelease: 1\nSummary: test\nLicense: MIT\nAutoReqProv: no\n%global debug_package %{{nil}}\n\
          %description\ntest\n%install\ncp -a {}/. %{{buildroot}}/\n%files\n%defattr(-,root,root)\n%dir /home\n%dir /boot\n\
          /bin\n/usr\n/etc/os-release\n%config(noreplace) /etc/app.conf\n%config /etc/same.conf\n%dir /etc/cron.d\n\
-         %config /etc/cron.d/gone\n%attr(0600, root, serving) %config /etc/opened.conf\n",
+         %config /etc/cron.d/gone\n%attr(0600, root, serving) %config /etc/opened.conf\n\
+         %dir /etc/app.d\n%config /etc/app.d/one\n%dir /var/lib/base\n",
         tree.display()
     );
     put(dir.path(), "base.spec", spec, 0o644);

@@ -48,7 +48,7 @@ fn changed(proposal: &Proposal) -> String {
         format!("{} paths of packages were changed here; what they were is the base's:\n", proposal.changed.len());
     for (path, deviation) in proposal.changed.iter().take(SHOWN) {
         let what = match deviation {
-            Deviation::Missing => "removed",
+            Deviation::Missing { .. } => "removed",
             Deviation::Content => "changed",
             Deviation::Meta => "mode or owner",
         };

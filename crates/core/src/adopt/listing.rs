@@ -32,7 +32,7 @@ fn verified_line(line: &[u8], aliases: &BTreeMap<Vec<u8>, Vec<u8>>) -> Option<(T
     let slash = line.iter().position(|byte| *byte == b'/')?;
     let (head, path) = (&line[..slash], &line[slash + 1..]);
     let deviation = if head.starts_with(b"missing") {
-        Deviation::Missing
+        Deviation::Missing { config: head.ends_with(b" c ") }
     } else {
         let flags = head.get(..FLAGS).filter(|flags| flags.iter().all(|flag| b"SM5DLUGTP.?".contains(flag)))?;
         let any = |letters: &[u8]| flags.iter().any(|flag| letters.contains(flag));
@@ -45,7 +45,7 @@ fn verified_line(line: &[u8], aliases: &BTreeMap<Vec<u8>, Vec<u8>>) -> Option<(T
     };
     // rpm says in brackets why it could not look.
     let path = match (deviation, path.iter().rposition(|byte| *byte == b'(')) {
-        (Deviation::Missing, Some(bracket)) if path.ends_with(b")") => path[..bracket].trim_ascii_end(),
+        (Deviation::Missing { .. }, Some(bracket)) if path.ends_with(b")") => path[..bracket].trim_ascii_end(),
         _ => path,
     };
     Some((TreePath::parse(&through(path, aliases)).ok()?, deviation))

@@ -17,7 +17,7 @@ fn what_nobody_vouches_for_is_the_hosts_own() {
             ("etc/edited", Deviation::Content),
             ("usr/bin/patched", Deviation::Content),
             ("etc/opened", Deviation::Meta),
-            ("etc/replaced", Deviation::Missing),
+            ("etc/replaced", Deviation::Missing { config: true }),
         ]
         .map(|(text, deviation)| (path(text), deviation))
         .into(),
@@ -74,8 +74,8 @@ fn what_dpkg_and_rpm_print_is_read() {
     let dpkg = b"??5?????? c /etc/ssh/ssh config\nmissing   c /etc/cron.d/x\nmissing     /lib/a\n??5??????   /bin/b\n";
     let wanted = [
         ("etc/ssh/ssh config", Deviation::Content),
-        ("etc/cron.d/x", Deviation::Missing),
-        ("usr/lib/a", Deviation::Missing),
+        ("etc/cron.d/x", Deviation::Missing { config: true }),
+        ("usr/lib/a", Deviation::Missing { config: false }),
         ("usr/bin/b", Deviation::Content),
     ];
     assert_eq!(verified(dpkg, &merged_usr()), wanted.map(|(text, deviation)| (path(text), deviation)).into());
@@ -86,7 +86,7 @@ fn what_dpkg_and_rpm_print_is_read() {
         ("etc/a", Deviation::Content),
         ("var/b", Deviation::Meta),
         ("etc/d", Deviation::Content),
-        ("root/e", Deviation::Missing),
+        ("root/e", Deviation::Missing { config: false }),
     ];
     assert_eq!(verified(rpm, &BTreeMap::new()), wanted.map(|(text, deviation)| (path(text), deviation)).into());
     let list = b"/.\n/bin\n/bin/a\n/lib/x86/b\n/etc/c\n\nnone\n";

@@ -63,7 +63,8 @@ pub fn restore(work: &Work<'_>, reporter: &dyn Reporter) -> Result<Restored> {
     let known = vendor::known(root)?;
     let (own, changed) = verdicts(root, &policy, &known)?;
     let gone = known.vendor.changed.iter().filter(|(path, deviation)| {
-        **deviation == Deviation::Missing && (removal_counts(&policy, path) || known.links.contains_key(*path))
+        matches!(deviation, Deviation::Missing { .. })
+            && (removal_counts(&policy, path) || known.links.contains_key(*path))
     });
     let gone: BTreeSet<TreePath> = gone.map(|(path, _)| path.clone()).collect();
     let content = changed.iter().filter(|(_, deviation)| **deviation == Deviation::Content).map(|(path, _)| path);
@@ -106,7 +107,14 @@ pub fn restore(work: &Work<'_>, reporter: &dyn Reporter) -> Result<Restored> {
                 let kind = Kind::Symlink { target: LinkTarget(target.clone().into()) };
                 place.leaf(&entry(path, kind, 0o777), 1, &mut std::io::empty())?;
             }
-            (None, None) => bytes(&mut place, path, PLACEHOLDER, 0o644)?,
+            (None, None) if known.vendor.changed.get(path) == Some(&Deviation::Missing { config: true }) => {
+                bytes(&mut place, path, PLACEHOLDER, 0o644)?;
+            }
+            // A directory, say; what is beneath it brings it along.
+            (None, None) => {
+                counts.without += 1;
+                continue;
+            }
         }
         counts.restored += 1;
     }

@@ -157,7 +157,7 @@ fn enabled(root: &Path, known: &mut Known) -> Result<()> {
         if root.join("etc/systemd/system").join(as_path(walked.path.as_bytes())).symlink_metadata().is_ok() {
             known.vendor.owned.insert(link);
         } else if there {
-            known.vendor.changed.insert(link.clone(), Deviation::Missing);
+            known.vendor.changed.insert(link.clone(), Deviation::Missing { config: false });
             known.links.insert(link, [b"/".as_slice(), &unit].concat());
         }
         Ok(())
@@ -252,9 +252,10 @@ fn factory(root: &Path, known: &mut Known) -> Result<()> {
                 false => tree_path(&[top.as_bytes(), b"/", walked.path.as_bytes()].concat())?,
             };
             let there = root.join(as_path(path.as_bytes())).symlink_metadata().ok();
+            let missing = Deviation::Missing { config: false };
             let deviation = match (&walked.kind, there) {
-                (_, None) => Some(Deviation::Missing),
-                (WalkedKind::Directory, Some(there)) => (!there.is_dir()).then_some(Deviation::Missing),
+                (_, None) => Some(missing),
+                (WalkedKind::Directory, Some(there)) => (!there.is_dir()).then_some(missing),
                 (WalkedKind::Symlink { target }, Some(_)) => {
                     let now = fs::read_link(root.join(as_path(path.as_bytes()))).ok();
                     let same = now.is_some_and(|now| now == as_path(&target.0));
