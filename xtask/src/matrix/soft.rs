@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::host::{self, DISK_MIB, Image, START, expect};
+use super::host::{self, DISK_MIB, Image, START, UPDATE, expect};
 use super::{Ground, Machine, Way, tree};
 use crate::Result;
 use crate::image::{DemoImages, Mirror};
@@ -61,21 +61,22 @@ pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
 pub fn row(ground: &Ground, images: &Images) -> Result<()> {
     let Images { first, second, sick, hangs, arguments } = images;
     let machine = Machine::install(ground, Way::BiosGrub, "soft", &first.reference(), DISK_MIB, "--volume /srv=1G")?;
-    // Late changes are taken along into what was staged last.
-    for image in [sick, hangs, arguments, second] {
+    let machine = machine.with_disk(host::disk_with(ground, "soft", second)?);
+    for image in [sick, hangs, arguments] {
         // From the first, so that a bad one is the source of nothing.
         let stage = format!("T update --stage-only --from {} {} || [ $? = 4 ]", first.layer, image.reference());
         machine.off(&format!("stage {}", image.layer), &stage)?;
     }
     let mut vm = machine.on()?;
     machine.arrives(&mut vm, &first.layer, "default")?;
-    vm.must("thinroot -q state catch-up || true")?;
     let boot = vm.must("cat /proc/sys/kernel/random/boot_id")?;
-
-    for (image, words) in [(arguments, "differ: mitigations=off"), (second, "soft reboot into")] {
-        vm.must(&format!("thinroot -q rollback --to {}", image.layer))?;
-        expect(&vm.must("thinroot -q apply --plan")?, words)?;
-    }
+    vm.must(&format!("thinroot -q rollback --to {}", arguments.layer))?;
+    expect(&vm.must("thinroot -q apply --plan")?, "differ: mitigations=off")?;
+    machine.say("update in the running machine");
+    vm.must("mount -o ro /dev/vdb /mnt")?;
+    let (_, said) = vm.run_within(&format!("thinroot -q update {}; umount /mnt", second.in_machine()), UPDATE)?;
+    expect(&said, &format!("boot entry of {} armed", second.layer))?;
+    expect(&vm.must("thinroot -q apply --plan")?, "soft reboot into")?;
     machine.change(&mut vm)?;
     vm.must("echo late >/root/late; echo data >/srv/data")?;
     machine.say("soft reboot");
