@@ -87,8 +87,9 @@ pub fn row(ground: &Ground, images: &Images) -> Result<()> {
                                 systemctl status --no-pager --full thinroot-next-root thinroot-catch-up; thinroot status")?;
         return Err(format!("{error}\n{said}"));
     }
-    machine.has_its_state(&mut vm)?;
-    expect(&vm.must("cat /root/late /srv/data /usr/lib/second")?, "late\ndata\nsecond")?;
+    // systemd reads the name of the host at a whole start only.
+    machine.has_its_state_but(&mut vm, Some("/etc/hostname"))?;
+    expect(&vm.must("cat /etc/hostname /root/late /srv/data /usr/lib/second")?, "edge-7\nlate\ndata\nsecond")?;
     expect(&vm.must("cat /proc/sys/kernel/random/boot_id")?, boot.trim())?;
     machine.say("the kernel is the one from before, and what was changed last is there");
 
