@@ -70,6 +70,7 @@ pub fn guides() -> Vec<Guide> {
         verbs::base::GUIDES,
         verbs::layer::GUIDES,
         verbs::update::GUIDES,
+        verbs::apply::GUIDES,
         verbs::rollback::GUIDES,
         verbs::resume::GUIDES,
         verbs::abandon::GUIDES,

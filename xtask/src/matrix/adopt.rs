@@ -42,7 +42,7 @@ lvrename -q thinroot "$layer" root
 lvchange -q --errorwhenfull n thinroot/pool
 mkdir -p /run/root; mount /dev/thinroot/root /run/root
 kernel=$(ls /run/root/usr/lib/modules)
-cp /run/root/boot/vmlinuz-$kernel /run/root/boot/initrd.img-$kernel /run/bootdir/
+cp /run/root/boot/vmlinuz-$kernel /run/root/boot/initrd.img-$kernel /run/root/boot/config-$kernel /run/bootdir/
 rm -rf /run/root/boot/* /run/bootdir/thinroot /run/bootdir/loader /run/bootdir/grub/*.cfg /run/bootdir/grub/thinroot.*
 rm -f /run/root/etc/kernel/cmdline /run/root/etc/thinroot/state.d/50-mount-points.policy
 sed -i '/^IMAGE_/d' /run/root/usr/lib/os-release

@@ -62,16 +62,9 @@ pub fn row(ground: &Ground, images: &Images) -> Result<()> {
     let Images { first, second, sick, hangs, arguments } = images;
     let machine = Machine::install(ground, Way::BiosGrub, "soft", &first.reference(), DISK_MIB, "--volume /srv=1G")?;
     let machine = machine.with_disk(host::disk_with(ground, "soft", second)?);
-    for image in [sick, hangs, arguments] {
-        // From the first, so that a bad one is the source of nothing.
-        let stage = format!("T update --stage-only --from {} {} || [ $? = 4 ]", first.layer, image.reference());
-        machine.off(&format!("stage {}", image.layer), &stage)?;
-    }
     let mut vm = machine.on()?;
     machine.arrives(&mut vm, &first.layer, "default")?;
     let boot = vm.must("cat /proc/sys/kernel/random/boot_id")?;
-    vm.must(&format!("thinroot -q rollback --to {}", arguments.layer))?;
-    expect(&vm.must("thinroot -q apply --plan")?, "differ: mitigations=off")?;
     machine.say("update in the running machine");
     vm.must("mount -o ro /dev/vdb /mnt")?;
     let (_, said) = vm.run_within(&format!("thinroot -q update {}; umount /mnt", second.in_machine()), UPDATE)?;
@@ -88,11 +81,25 @@ pub fn row(ground: &Ground, images: &Images) -> Result<()> {
         return Err(format!("{error}\n{said}"));
     }
     // systemd reads the name of the host at a whole start only.
-    machine.has_its_state_but(&mut vm, Some("/etc/hostname"))?;
+    if let Err(error) = machine.has_its_state_but(&mut vm, Some("/etc/hostname")) {
+        let (_, said) =
+            vm.run("thinroot status; journalctl --no-pager -u thinroot-catch-up -u thinroot-next-root | tail -n 30")?;
+        return Err(format!("{error}\n{said}"));
+    }
     expect(&vm.must("cat /etc/hostname /root/late /srv/data /usr/lib/second")?, "edge-7\nlate\ndata\nsecond")?;
     expect(&vm.must("cat /proc/sys/kernel/random/boot_id")?, boot.trim())?;
     machine.say("the kernel is the one from before, and what was changed last is there");
 
+    vm.poweroff()?;
+    for image in [sick, hangs, arguments] {
+        // From the good one, so that a bad one is the source of nothing.
+        let stage = format!("T update --stage-only --from {} {} || [ $? = 4 ]", second.layer, image.reference());
+        machine.off(&format!("stage {}", image.layer), &stage)?;
+    }
+    let mut vm = machine.on()?;
+    machine.arrives(&mut vm, &second.layer, "default")?;
+    vm.must(&format!("thinroot -q rollback --to {}", arguments.layer))?;
+    expect(&vm.must("thinroot -q apply --plan")?, "differ: mitigations=off")?;
     machine.say("soft reboot into a layer that fails its health check");
     vm.must(&format!("thinroot -q rollback --to {}", sick.layer))?;
     vm.must("thinroot -q apply")?;
