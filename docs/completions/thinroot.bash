@@ -170,7 +170,7 @@ _thinroot() {
 
     case "${cmd}" in
         thinroot)
-            opts="-q -h -V --store --boot-dir --json --quiet --help --version apply status init install base layer update rollback resume abandon prune check bless health image kargs state"
+            opts="-q -h -V --store --boot-dir --json --quiet --help --version status init install base layer update apply rollback resume abandon prune check bless health image kargs state"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

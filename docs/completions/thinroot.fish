@@ -30,13 +30,13 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -l json -d 'Answer with 
 complete -c thinroot -n "__fish_thinroot_needs_command" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_needs_command" -s V -l version -d 'Print version'
-complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "apply" -d 'Restart the host into the layer that boots next'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "status" -d 'Show bases, layers, what boots, room and findings'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "init" -d 'Adopt the running host, or make an empty store'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "install" -d 'Make a host from an image, on an empty disk or in a file'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "base" -d 'Bases: the sealed, read-only volumes that each hold one image'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "layer" -d 'Layers: writable snapshots of a base that can be booted'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "update" -d 'Bring an image beside what runs, carry the state across, and arm it'
+complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "apply" -d 'Restart the host into the layer that boots next'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "rollback" -d 'Arm another layer: go back, or forward again'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "resume" -d 'Finish a plan that was interrupted'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "abandon" -d 'Undo a plan that was interrupted'
@@ -47,14 +47,6 @@ complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "health" -d 'Healt
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "image" -d 'Images: what a publisher releases'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "kargs" -d 'Kernel arguments that survive updates'
 complete -c thinroot -n "__fish_thinroot_needs_command" -f -a "state" -d 'State: how a layer differs from its base, and what updates made of it'
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l next-root -d 'Show a layer to systemd as the next root; for the unit that a soft reboot starts' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l plan -d 'Say which way it would be and why, and do nothing'
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l full -d 'Restart the machine, whatever would do'
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -s q -l quiet -d 'Tell no story: print the answer and errors only'
-complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand status" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
@@ -192,6 +184,14 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l apply -d 'R
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand update" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l next-root -d 'Show a layer to systemd as the next root; for the unit that a soft reboot starts' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l plan -d 'Say which way it would be and why, and do nothing'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l full -d 'Restart the machine, whatever would do'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l to -d 'The layer to boot [default: the one to go back to]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l from -d 'Whose changes to take along [default: the booted layer, else the armed one, else the default]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand rollback" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r

@@ -63,7 +63,7 @@ const PROGRAM: Guide = Guide {
 
 /// Every guide, the program's first.
 pub fn guides() -> Vec<Guide> {
-    let verbs: [&[Guide]; 16] = [
+    let verbs: [&[Guide]; 17] = [
         verbs::status::GUIDES,
         verbs::init::GUIDES,
         verbs::install::GUIDES,
