@@ -18,8 +18,9 @@ use crate::session::{Mounts, Session};
 /// host's systemd and the layer's offer it (254 and later), only the userspace is restarted (a soft reboot): no firmware, no
 /// boot loader, no kernel. Everything else is a whole restart, with the reason.
 ///
-/// Either way services are stopped in order, what was changed since staging is taken along into the layer, and a layer that is
-/// tried has to prove itself: its health checks decide, and a timer restarts a host that hangs. After a soft reboot the boot
+/// Either way services are stopped in order, and a layer that is tried has to prove itself: its health checks decide, and a timer
+/// restarts a host that hangs. What was changed since staging is taken along where that can be done in time; 'thinroot status'
+/// says where it was not, as when the journal is written meanwhile. After a soft reboot the boot
 /// loader's tries begin with the next whole restart.
 #[derive(Debug, clap::Args)]
 pub struct Args {

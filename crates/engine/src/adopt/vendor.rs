@@ -251,6 +251,7 @@ fn factory(root: &Path, known: &mut Known) -> Result<()> {
                 true => beneath.clone(),
                 false => tree_path(&[top.as_bytes(), b"/", walked.path.as_bytes()].concat())?,
             };
+            // What cannot be looked at counts as gone, and a link that cannot be read as another: both are put back.
             let there = root.join(as_path(path.as_bytes())).symlink_metadata().ok();
             let missing = Deviation::Missing { config: false };
             let deviation = match (&walked.kind, there) {
