@@ -100,3 +100,22 @@ fn where_nothing_waits_nothing_is_done_and_a_failure_is_told() {
     assert_eq!(bench.run("rollback").code, 0);
     nothing("was not carried from");
 }
+
+#[test]
+fn a_layer_that_is_armed_later_is_caught_up_with_too_until_it_may_have_run() {
+    let bench = Bench::with_layer(PROGRAM);
+    assert_eq!(bench.run(&format!("update --stage-only {}", bench.image(2, "theirs"))).code, 0);
+    assert_eq!(bench.edit(OLD, "echo two > /etc/local").code, 0);
+    let nothing = |why: &str| {
+        let run = bench.run("state catch-up");
+        assert!(run.code == 0 && run.stdout.contains(why), "{why}: {run:?}");
+    };
+    nothing("no layer waits");
+    assert_eq!(bench.run(&format!("rollback --to {NEW}")).code, 0);
+    assert_eq!(bench.json("state catch-up").1["edits"][0]["path"], "etc/local");
+    assert_eq!(read(&bench, "/etc/local"), "two\n");
+    nothing("nothing was changed");
+    assert_eq!(bench.run(&format!("rollback --to {OLD}")).code, 0);
+    assert_eq!(bench.run(&format!("rollback --to {NEW}")).code, 0);
+    nothing("has been armed before");
+}

@@ -93,7 +93,7 @@ pub enum Violation {
         /// The volume.
         volume: VolumeName,
     },
-    /// A frozen snapshot that no open plan names.
+    /// A frozen snapshot that is to stay and that no open plan names.
     FrozenWithoutPlan {
         /// The volume.
         volume: VolumeName,
@@ -237,7 +237,9 @@ fn answered_for(host: &HostView, volume: &Volume) -> Option<Violation> {
     }
     let name = volume.name.clone();
     match (volume.role, volume.phase) {
-        (Role::Frozen, Phase::Ready | Phase::Staging) => Some(Violation::FrozenWithoutPlan { volume: name }),
+        (Role::Frozen, Phase::Ready) => Some(Violation::FrozenWithoutPlan { volume: name }),
+        // What a comparison reads from is of no plan; one that was cut left it, and the next change sweeps it.
+        (Role::Frozen, Phase::Staging) => None,
         (Role::Base | Role::Layer | Role::Shared | Role::Records, Phase::Staging) => {
             Some(Violation::StagingWithoutPlan { volume: name })
         }

@@ -169,6 +169,11 @@ pub struct Seed {
 }
 
 impl Seed {
+    /// Name of a frozen snapshot that lives no longer than what is done with this.
+    pub fn frozen_name(self) -> VolumeName {
+        format!("frozen.{}.{:04x}", self.now_sec, self.salt).parse().expect("letters, digits and dots")
+    }
+
     fn plan(self, purpose: Purpose, image: Option<ImageInfo>, steps: Vec<Step>) -> Plan {
         let id = PlanId::new(self.now_sec, purpose, self.salt);
         Plan { format: FORMAT_VERSION, id, purpose, created_sec: self.now_sec, image, steps }

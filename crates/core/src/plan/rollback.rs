@@ -1,7 +1,7 @@
 //! Planning to boot another layer that is here already, as it is or with what was changed since it was left.
 
 use super::room::{self, Need};
-use super::update::{TRIES, frozen_name, missing};
+use super::update::{TRIES, missing};
 use super::{Plan, Purpose, Refusal, Seed, Step};
 use crate::inventory::{Inventory, Role};
 use crate::name::LayerName;
@@ -83,7 +83,7 @@ pub fn carry_back(
     let Return { from, to } = back(inventory, Some(&wanted.from), Some(&wanted.to))?;
     room::check(need, inventory.room)?;
     let layer = inventory.next_layer(to.base());
-    let frozen = frozen_name(seed);
+    let frozen = seed.frozen_name();
     let steps = vec![
         Step::CreateLayer { layer: layer.clone(), origin: to.volume() },
         Step::FreezeState { layer: from.clone(), frozen: frozen.clone() },

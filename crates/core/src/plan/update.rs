@@ -102,7 +102,7 @@ pub fn update(inventory: &Inventory, request: &Request, seed: Seed) -> Result<Pl
     room::check(request.need, inventory.room)?;
     let mut steps = steps.unwrap_or_default();
     let layer = inventory.next_layer(&image.id);
-    let frozen = frozen_name(seed);
+    let frozen = seed.frozen_name();
     steps.extend([
         Step::CreateLayer { layer: layer.clone(), origin: image.id.volume() },
         Step::FreezeState { layer: from.clone(), frozen: frozen.clone() },
@@ -261,10 +261,6 @@ fn admit(from: &LayerName, request: &Request) -> Result<(), Refusal> {
 
 fn newest_kernel(image: &ImageInfo) -> String {
     image.kernels.first().map(|kernel| kernel.version.clone()).unwrap_or_default()
-}
-
-pub(super) fn frozen_name(seed: Seed) -> VolumeName {
-    format!("frozen.{}.{:04x}", seed.now_sec, seed.salt).parse().expect("letters, digits and dots")
 }
 
 pub(super) fn missing(inventory: &Inventory, name: &VolumeName) -> Refusal {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use thinroot_core::accounts;
+use thinroot_core::inventory::Role;
 use thinroot_core::journal::StepState;
 use thinroot_core::manifest::Digest;
-use thinroot_core::name::LayerName;
+use thinroot_core::name::{LayerName, VolumeName};
 use thinroot_core::path::TreePath;
 use thinroot_core::plan::update::TRIES;
-use thinroot_core::plan::{Purpose, Step, catch_up as planning};
+use thinroot_core::plan::{Plan, Purpose, Step, catch_up as planning};
 use thinroot_core::state::checks::{Answer, Check, OnFailure, Verdict, take_local};
 use thinroot_core::state::edit::Standing;
 use thinroot_core::state::late::{checks, combined, differences, hold};
@@ -27,7 +28,7 @@ use crate::progress::{Event, Reporter};
 use crate::records::Missed;
 use crate::source::tree_contents;
 use crate::state::{BlobStore, RootContents, entries_at};
-use crate::store::Mounted;
+use crate::store::{Access, Ensured, Mounted};
 
 /// What came of it.
 #[derive(Debug)]
@@ -81,6 +82,21 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+/// How long looking may take.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    begun: Instant,
+    limit: Option<Duration>,
+}
+
+impl Time {
+    fn is_not_over(self) -> Result<()> {
+        let Some(limit) = self.limit.filter(|limit| self.begun.elapsed() > *limit) else { return Ok(()) };
+        let why = format!("looking at what was changed took longer than {} seconds", limit.as_secs());
+        Err(Error::failed("catch up", why).mend("run 'thinroot state catch-up' before the host is restarted"))
+    }
+}
+
 impl Host {
     /// The staged layer that waits for its first boot, and where its state came from: the named one, else the one that is
     /// armed and was not tried yet. `Err` says in words why there is none.
@@ -93,14 +109,19 @@ impl Host {
         let Some(carried) = carried else {
             return Ok(Err(format!("the state of {layer} was not carried from the layer that runs")));
         };
-        // A layer that was gone back from and is armed again has run: what it has is its own.
-        let moves = [Purpose::Update, Purpose::Rollback];
-        let last = self.records.journals()?.into_iter().rev().find(|journal| moves.contains(&journal.plan.purpose));
-        let staged_last = last.is_some_and(|journal| {
-            let makes = |step: &Step| matches!(step, Step::MergeState { layer: made, .. } if made == layer);
-            journal.plan.steps.iter().any(makes)
-        });
-        Ok(if staged_last { Ok(carried) } else { Err(format!("{layer} was not staged by the last update")) })
+        // A layer that was tried before has run: what it has is its own. Catching up arms again, and tries nothing.
+        let journals = self.records.journals()?;
+        let makes = |step: &Step| matches!(step, Step::MergeState { layer: made, .. } if made == layer);
+        let Some(at) = journals.iter().rposition(|journal| journal.plan.steps.iter().any(makes)) else {
+            return Ok(Err(format!("nothing says any more how {layer} was staged")));
+        };
+        let boots = |step: &Step| matches!(step, Step::Arm { layer: next, .. } | Step::SetDefault { layer: next } if next == layer);
+        let since = journals[at..].iter().filter(|journal| journal.plan.purpose != Purpose::CatchUp);
+        Ok(if since.filter(|journal| journal.plan.steps.iter().any(boots)).count() <= 1 {
+            Ok(carried)
+        } else {
+            Err(format!("{layer} has been armed before, and may have run"))
+        })
     }
 }
 
@@ -137,10 +158,10 @@ impl Change<'_> {
     /// Once where all goes well. Where a check refuses what was merged, again with this host's version of what it is
     /// about, and where it refuses that too, without: each try is a plan of its own, which is undone before the next.
     fn catch_up_with(&self, carried: &Carried, limit: Option<Duration>, reporter: &dyn Reporter) -> Result<CaughtUp> {
-        let begun = Instant::now();
+        let time = Time { begun: Instant::now(), limit };
         let mut refused = Vec::new();
         loop {
-            match self.try_to_catch_up(carried, begun, limit, &refused, reporter) {
+            match self.try_to_catch_up(carried, time, &refused, reporter) {
                 Err(error) if error.kind == ErrorKind::Failed && self.learn(&mut refused)? => {}
                 done => return done,
             }
@@ -150,38 +171,26 @@ impl Change<'_> {
     fn try_to_catch_up(
         &self,
         carried: &Carried,
-        begun: Instant,
-        limit: Option<Duration>,
+        time: Time,
         refused: &[Refusal],
         reporter: &dyn Reporter,
     ) -> Result<CaughtUp> {
         let host = self.host();
         let (from, layer) = (&carried.from, carried.layer.clone());
         reporter.event(Event::Begin { step: 0, text: format!("compare {from} with what was carried from it") });
-        let source = host.look_into(from)?;
-        let target = host.look_into(&layer)?;
-        let base = host.mount_base(layer.base())?.ok_or_else(|| {
-            Error::refused("catch up", format!("{} is not here any more", layer.base())).mend("update again")
-        })?;
-        let trees = [source, target, base];
-        let late = self.late(carried, &trees, refused, reporter)?;
+        // What is still being written, as logs are to the last, would be another when it is kept than when it was compared.
+        let frozen = host.seed()?.frozen_name();
+        host.store.snapshot(&from.volume(), &frozen, Role::Frozen)?;
+        let late = self.look(carried, &frozen, time, refused, reporter);
+        let cut = matches!(&late, Err(error) if error.kind == ErrorKind::PowerCut);
+        let removed = if cut { Ok(Ensured::Already) } else { host.store.remove(&frozen) };
+        let (late, plan) = late?;
+        removed?;
         reporter.event(Event::End { step: 0, text: format!("{} paths differ", late.edits.edits.len()) });
-        if late.state.blocked {
-            return Err(Error::refused("catch up", late.state.why_blocked())
-                .mend("decide these paths in the running layer, then run it again"));
-        }
-        if limit.is_some_and(|limit| begun.elapsed() > limit) {
-            let why =
-                format!("looking at what was changed took longer than {} seconds", limit.unwrap_or_default().as_secs());
-            return Err(
-                Error::failed("catch up", why).mend("run 'thinroot state catch-up' before the host is restarted")
-            );
-        }
         if late.edits.edits.is_empty() && late.skipped.is_empty() && refused.is_empty() {
-            finish(trees)?;
             return Ok(CaughtUp::Nothing(format!("nothing was changed in {from} that {layer} does not have")));
         }
-        let report = self.carry_out(&late, trees, reporter)?;
+        let report = self.carry_out(&late, plan, reporter)?;
         let skipped = late.skipped.into_iter().collect();
         Ok(CaughtUp::Done { layer, edits: late.edits.edits, skipped, refused: refused.to_vec(), report })
     }
@@ -215,6 +224,38 @@ impl Change<'_> {
             }
         }
         Ok(more)
+    }
+
+    /// Looks at both layers, plans, and keeps whatever would be needed. Neither layer is touched.
+    fn look(
+        &self,
+        carried: &Carried,
+        frozen: &VolumeName,
+        time: Time,
+        refused: &[Refusal],
+        reporter: &dyn Reporter,
+    ) -> Result<(Late, Plan)> {
+        let host = self.host();
+        let layer = &carried.layer;
+        let source = host.store.mount(frozen, Access::Inspect)?;
+        let target = host.look_into(layer)?;
+        let base = host.mount_base(layer.base())?.ok_or_else(|| {
+            Error::refused("catch up", format!("{} is not here any more", layer.base())).mend("update again")
+        })?;
+        let trees = [source, target, base];
+        let late = self.late(carried, &trees, refused, reporter)?;
+        if late.state.blocked {
+            return Err(Error::refused("catch up", late.state.why_blocked())
+                .mend("decide these paths in the running layer, then run it again"));
+        }
+        time.is_not_over()?;
+        let about = |check: &Check| late.edits.edits.iter().any(|edit| check.paths.contains(&edit.path));
+        let checked = late.state.checks.iter().any(about);
+        let plan = planning::catch_up(&host.inventory()?, &late.edits, checked, host.seed()?);
+        let plan = plan.map_err(|refusal| host.refuse("catch up", refusal))?;
+        self.keep_late(&late, &trees)?;
+        trees.into_iter().try_for_each(Mounted::finish)?;
+        Ok((late, plan))
     }
 
     fn late(
@@ -263,14 +304,8 @@ impl Change<'_> {
         Ok(Late { edits: EditPlan { layer: carried.layer.clone(), edits }, state, skipped, made })
     }
 
-    fn carry_out(&self, late: &Late, trees: [Mounted; 3], reporter: &dyn Reporter) -> Result<Option<Report>> {
+    fn carry_out(&self, late: &Late, plan: Plan, reporter: &dyn Reporter) -> Result<Option<Report>> {
         let host = self.host();
-        let about = |check: &Check| late.edits.edits.iter().any(|edit| check.paths.contains(&edit.path));
-        let checked = late.state.checks.iter().any(about);
-        let plan = planning::catch_up(&host.inventory()?, &late.edits, checked, host.seed()?);
-        let plan = plan.map_err(|refusal| host.refuse("catch up", refusal))?;
-        self.keep_late(late, &trees)?;
-        finish(trees)?;
         if late.edits.edits.is_empty() {
             return Ok(None);
         }
@@ -301,8 +336,8 @@ impl Change<'_> {
                     }
                 };
                 if !found {
-                    let why = "it is changing while it is looked at";
-                    return Err(Error::refused(format!("catch up with {}", edit.path), why).mend("run it again"));
+                    let why = "its content is in none of the trees that it was told from";
+                    return Err(Error::damaged(format!("catch up with {}", edit.path), why).mend("run it again"));
                 }
             }
         }
@@ -322,8 +357,4 @@ fn merged_texts(state: &StatePlan) -> BTreeMap<Digest, &[u8]> {
         Some((entry.kind.digest()?, text.as_slice()))
     }
     state.decisions.iter().filter_map(text).collect()
-}
-
-fn finish(trees: [Mounted; 3]) -> Result<()> {
-    trees.into_iter().try_for_each(Mounted::finish)
 }
