@@ -9,6 +9,7 @@
 pub mod adopt;
 pub mod chain;
 pub mod host;
+mod publish;
 pub mod soft;
 mod tree;
 

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::host::{self, DISK_MIB, Image, START, expect};
+use super::host::{DISK_MIB, START, expect};
+use super::publish::{self, Image};
 use super::{Ground, Machine, Way};
 use crate::Result;
 use crate::image::DemoImages;
@@ -24,11 +25,11 @@ pub struct Images {
 
 /// Makes them.
 pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
-    let root = host::with_our_package(ground, "adopt-1", &demo.first.archive)?;
-    host::with_packages(&root, "grub-pc-bin grub2-common", "true")?;
-    let first = host::published(ground, &root, 1)?;
-    let root = host::with_our_package(ground, "adopt-2", &demo.second.archive)?;
-    Ok(Images { first, second: host::published(ground, &root, 2)? })
+    let root = publish::with_our_package(ground, "adopt-1", &demo.first.archive)?;
+    publish::with_packages(&root, "grub-pc-bin grub2-common", "true")?;
+    let first = publish::published(ground, &root, 1)?;
+    let root = publish::with_our_package(ground, "adopt-2", &demo.second.archive)?;
+    Ok(Images { first, second: publish::published(ground, &root, 2)? })
 }
 
 /// Takes everything off a disk that says thinroot, but the partitions and the pool: what is left is what an installer makes.

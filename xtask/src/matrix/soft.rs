@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use super::host::{self, DISK_MIB, Image, START, UPDATE, expect};
+use super::host::{DISK_MIB, START, UPDATE, expect};
+use super::publish::{self, Image};
 use super::{Ground, Machine, Way, tree};
 use crate::Result;
 use crate::image::{DemoImages, Mirror};
@@ -33,27 +34,27 @@ ExecStart=/bin/sleep infinity
 
 /// Makes them.
 pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
-    let root = host::with_our_package(ground, "soft-1", &demo.second.archive)?;
+    let root = publish::with_our_package(ground, "soft-1", &demo.second.archive)?;
     ground.say("images", "soft-1: systemd of the backports");
     let sources = Mirror::of_this_machine()?.backports();
-    host::with_packages_of(&root, &sources, "-t bookworm-backports systemd systemd-sysv udev", "true")?;
-    let first = host::published(ground, &root, 1)?;
+    publish::with_packages_of(&root, &sources, "-t bookworm-backports systemd systemd-sysv udev", "true")?;
+    let first = publish::published(ground, &root, 1)?;
     tree::put(&root, "usr/lib/second", b"second\n", 0o644)?;
-    let second = host::published(ground, &root, 2)?;
+    let second = publish::published(ground, &root, 2)?;
     let check: PathBuf = "usr/lib/thinroot/health.d/required/50-purpose".into();
     let fails = b"#!/bin/sh\necho this image cannot do what the host is for\nexit 1\n";
     tree::put(&root, &check.display().to_string(), fails, 0o755)?;
-    let sick = host::published(ground, &root, 3)?;
+    let sick = publish::published(ground, &root, 3)?;
     std::fs::remove_file(root.join(&check)).map_err(|error| error.to_string())?;
     let line = "console=ttyS0,115200 quiet panic=2 rootdelay=8";
     tree::put(&root, "usr/lib/systemd/system/hang.service", HANG.as_bytes(), 0o644)?;
     let wants = root.join("usr/lib/systemd/system/sysinit.target.wants/hang.service");
     std::os::unix::fs::symlink("../hang.service", &wants).map_err(|error| error.to_string())?;
     tree::put(&root, "etc/kernel/cmdline", format!("{line} thinroot.deadman=60\n").as_bytes(), 0o644)?;
-    let hangs = host::published(ground, &root, 4)?;
+    let hangs = publish::published(ground, &root, 4)?;
     std::fs::remove_file(&wants).map_err(|error| error.to_string())?;
     tree::put(&root, "etc/kernel/cmdline", format!("{line} mitigations=off\n").as_bytes(), 0o644)?;
-    let arguments = host::published(ground, &root, 5)?;
+    let arguments = publish::published(ground, &root, 5)?;
     Ok(Images { first, second, sick, hangs, arguments })
 }
 
@@ -61,7 +62,7 @@ pub fn images(ground: &Ground, demo: &DemoImages) -> Result<Images> {
 pub fn row(ground: &Ground, images: &Images) -> Result<()> {
     let Images { first, second, sick, hangs, arguments } = images;
     let machine = Machine::install(ground, Way::BiosGrub, "soft", &first.reference(), DISK_MIB, "--volume /srv=1G")?;
-    let machine = machine.with_disk(host::disk_with(ground, "soft", second)?);
+    let machine = machine.with_disk(publish::disk_with(ground, "soft", second)?);
     let mut vm = machine.on()?;
     machine.arrives(&mut vm, &first.layer, "default")?;
     let boot = vm.must("cat /proc/sys/kernel/random/boot_id")?;
