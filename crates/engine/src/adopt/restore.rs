@@ -67,7 +67,6 @@ pub fn restore(work: &Work<'_>, reporter: &dyn Reporter) -> Result<Restored> {
             && (removal_counts(&policy, path) || known.links.contains_key(*path))
     });
     let gone: BTreeSet<TreePath> = gone.map(|(path, _)| path.clone()).collect();
-    let content = changed.iter().filter(|(_, deviation)| **deviation == Deviation::Content).map(|(path, _)| path);
     let wanted: BTreeSet<TreePath> = changed.keys().chain(&gone).cloned().collect();
     note("look for originals of what was changed");
     let found = originals::find(root, &known, &wanted, work.places)?;
@@ -78,46 +77,12 @@ pub fn restore(work: &Work<'_>, reporter: &dyn Reporter) -> Result<Restored> {
     for path in own.iter().rev() {
         counts.own += usize::from(place.remove(path)?);
     }
-    for path in content {
-        match found.originals.get(path) {
-            Some(original) => {
-                put(&mut place, original, label(root, path)?)?;
-                counts.restored += 1;
-            }
-            // Both sides count as having added it then: the layer's is kept at each update, the image's beside it.
-            None => {
-                place.clear(path)?;
-                counts.without += 1;
-            }
-        }
-    }
-    for path in changed.iter().filter(|(_, deviation)| **deviation == Deviation::Meta).map(|(path, _)| path) {
-        if let Some(original) = found.originals.get(path) {
-            counts.restored += 1;
-            align(&mut place, root, path, original)?;
-        } else {
-            counts.without += 1;
-        }
-    }
-    for path in &gone {
-        parents(&mut place, path)?;
-        match (found.originals.get(path), known.links.get(path)) {
-            (Some(original), _) => put(&mut place, original, None)?,
-            (None, Some(target)) => {
-                let kind = Kind::Symlink { target: LinkTarget(target.clone().into()) };
-                place.leaf(&entry(path, kind, 0o777), 1, &mut std::io::empty())?;
-            }
-            (None, None) if known.vendor.changed.get(path) == Some(&Deviation::Missing { config: true }) => {
-                bytes(&mut place, path, PLACEHOLDER, 0o644)?;
-            }
-            // A directory, say; what is beneath it brings it along.
-            (None, None) => {
-                counts.without += 1;
-                continue;
-            }
-        }
-        counts.restored += 1;
-    }
+    let mut back = Back { place: &mut place, root, known: &known, originals: &found.originals, counts: &mut counts };
+    let with = |wanted: Deviation| changed.iter().filter(move |(_, it)| **it == wanted).map(|(path, _)| path);
+    with(Deviation::Content).try_for_each(|path| back.content(path))?;
+    // Afterwards, because what is put into a directory changes it.
+    with(Deviation::Meta).try_for_each(|path| back.meta(path))?;
+    gone.iter().try_for_each(|path| back.gone(path))?;
     kernel(&mut place, work)?;
     place.lock_again()?;
     drop(place);
@@ -135,6 +100,66 @@ struct Counts {
     own: usize,
     restored: usize,
     without: usize,
+}
+
+/// Puts back what was shipped.
+struct Back<'a> {
+    place: &'a mut Place,
+    root: &'a Path,
+    known: &'a Known,
+    originals: &'a BTreeMap<TreePath, Original>,
+    counts: &'a mut Counts,
+}
+
+impl Back<'_> {
+    /// A file whose content was changed.
+    fn content(&mut self, path: &TreePath) -> Result<()> {
+        match self.originals.get(path) {
+            Some(original) => {
+                put(self.place, original, label(self.root, path)?)?;
+                self.counts.restored += 1;
+            }
+            // Both sides count as having added it then: the layer's is kept at each update, the image's beside it.
+            None => {
+                self.place.clear(path)?;
+                self.counts.without += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// A path whose mode or owner was changed.
+    fn meta(&mut self, path: &TreePath) -> Result<()> {
+        match self.originals.get(path) {
+            Some(original) => {
+                align(self.place, self.root, path, original)?;
+                self.counts.restored += 1;
+            }
+            None => self.counts.without += 1,
+        }
+        Ok(())
+    }
+
+    /// A path that was removed.
+    fn gone(&mut self, path: &TreePath) -> Result<()> {
+        parents(self.place, path)?;
+        let config = || self.known.vendor.changed.get(path) == Some(&Deviation::Missing { config: true });
+        match (self.originals.get(path), self.known.links.get(path)) {
+            (Some(original), _) => put(self.place, original, None)?,
+            (None, Some(target)) => {
+                let kind = Kind::Symlink { target: LinkTarget(target.clone().into()) };
+                self.place.leaf(&entry(path, kind, 0o777), 1, &mut std::io::empty())?;
+            }
+            (None, None) if config() => bytes(self.place, path, PLACEHOLDER, 0o644)?,
+            // A directory, say; what is beneath it brings it along.
+            (None, None) => {
+                self.counts.without += 1;
+                return Ok(());
+            }
+        }
+        self.counts.restored += 1;
+        Ok(())
+    }
 }
 
 type Changed = BTreeMap<TreePath, Deviation>;
