@@ -85,8 +85,14 @@ _thinroot() {
             thinroot__subcmd__health,list)
                 cmd="thinroot__subcmd__health__subcmd__list"
                 ;;
+            thinroot__subcmd__image,diff)
+                cmd="thinroot__subcmd__image__subcmd__diff"
+                ;;
             thinroot__subcmd__image,inspect)
                 cmd="thinroot__subcmd__image__subcmd__inspect"
+                ;;
+            thinroot__subcmd__image,lint)
+                cmd="thinroot__subcmd__image__subcmd__lint"
                 ;;
             thinroot__subcmd__kargs,add)
                 cmd="thinroot__subcmd__kargs__subcmd__add"
@@ -476,12 +482,42 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__image)
-            opts="-q -h --store --boot-dir --json --quiet --help inspect"
+            opts="-q -h --store --boot-dir --json --quiet --help inspect diff lint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__image__subcmd__diff)
+            opts="-q -h --old-as --new-as --paths --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --old-as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --new-as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -505,6 +541,36 @@ _thinroot() {
             fi
             case "${prev}" in
                 --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__image__subcmd__lint)
+            opts="-q -h --as --previous --strict --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --previous)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -247,18 +247,36 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_see
 complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect" -f -a "inspect" -d 'Read an image and say what it is'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -f -a "inspect" -d 'Read an image and say what it is'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -f -a "diff" -d 'Say what is different in another image'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -f -a "lint" -d 'Look for what should not be published'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l as -d 'Who the image is, whatever it says itself' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l old-as -d 'Who the old image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l new-as -d 'Who the new image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l paths -d 'List every path that differs, not only configuration'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -l as -d 'Who the image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -l previous -d 'The image that hosts have now' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -l strict -d 'Warnings count as errors'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from lint" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand kargs; and not __fish_seen_subcommand_from show add remove reset" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'

@@ -1,5 +1,9 @@
 //! What is known of an image besides its tree: who it is, where it runs, what boots it.
 
+pub mod compare;
+pub mod lint;
+pub mod packages;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

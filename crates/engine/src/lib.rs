@@ -19,6 +19,7 @@ pub mod install;
 pub mod lock;
 pub mod mounts;
 pub mod progress;
+pub mod publish;
 pub mod records;
 pub mod source;
 pub mod state;

@@ -2,14 +2,18 @@
 
 use serde::Serialize;
 use thinroot_core::image::ImageInfo;
+use thinroot_core::image::compare::Comparison;
+use thinroot_core::image::lint::{Finding, Level};
+use thinroot_core::name::ImageId;
 use thinroot_engine::error::Result;
+use thinroot_engine::publish;
 
 use crate::answer::Answer;
 use crate::args::ImageArgs;
 use crate::exit::Exit;
 use crate::guide::Guide;
 use crate::render;
-use crate::session::Session;
+use crate::session::{Session, parse_image};
 
 /// Images: what a publisher releases
 #[derive(Debug, clap::Args)]
@@ -37,33 +41,135 @@ pub enum What {
         #[command(flatten)]
         image: ImageArgs,
     },
+    /// Say what is different in another image
+    ///
+    /// Compares two images: packages, kernels, accounts, configuration files, and how many bytes of contents are new. Owners are
+    /// compared by name, and paths that differ in their time only are counted and not listed. Packages are told where both
+    /// images have a database of dpkg, or of rpm and there is an rpm here to read it.
+    Diff {
+        /// The one that hosts have
+        #[arg(value_name = "OLD")]
+        old: String,
+        /// The other one
+        #[arg(value_name = "NEW")]
+        new: String,
+        /// Who the old image is, whatever it says itself
+        #[arg(long, value_name = "NAME-VERSION-RELEASE")]
+        old_as: Option<ImageId>,
+        /// Who the new image is, whatever it says itself
+        #[arg(long, value_name = "NAME-VERSION-RELEASE")]
+        new_as: Option<ImageId>,
+        /// List every path that differs, not only configuration
+        #[arg(long)]
+        paths: bool,
+    },
+    /// Look for what should not be published
+    ///
+    /// Errors are what would harm hosts: identity that all of them would share (host keys, a machine id, random seeds), an account
+    /// without password, set-id programs that everyone may change, missing labels where SELinux is on, an initrd that cannot
+    /// activate a root on a thin volume. Warnings are what somebody should look at: logs and histories, world-writable
+    /// paths, owners without a name. With --previous also what moved since then: numbers of accounts, new set-id
+    /// programs, a version that is not newer.
+    ///
+    /// Nothing is changed. Ends with code 4 where there is an error, with --strict also where there is a warning.
+    Lint {
+        /// The image.
+        #[command(flatten)]
+        image: ImageArgs,
+        /// The image that hosts have now
+        #[arg(long, value_name = "IMAGE")]
+        previous: Option<String>,
+        /// Warnings count as errors
+        #[arg(long)]
+        strict: bool,
+    },
 }
 
+const UNUSABLE: (Exit, Option<&str>) =
+    (Exit::Refused, Some("it is damaged, hostile, for another architecture, does not boot, or does not say who it is"));
+
 /// How it is used.
-pub const GUIDES: &[Guide] = &[Guide {
-    verb: &["image", "inspect"],
-    examples: &[
-        ("thinroot image inspect oci:/srv/images/node:1.0", "an OCI layout"),
-        ("thinroot image inspect dir:/srv/tree --as node-1.0-1 --json", "a tree that does not say who it is"),
-    ],
-    exits: &[
-        (Exit::Done, Some("it is good")),
-        (Exit::Usage, None),
-        (
-            Exit::Refused,
-            Some("it is damaged, hostile, for another architecture, does not boot, or does not say who it is"),
-        ),
-    ],
-}];
+pub const GUIDES: &[Guide] = &[
+    Guide {
+        verb: &["image", "inspect"],
+        examples: &[
+            ("thinroot image inspect oci:/srv/images/node:1.0", "an OCI layout"),
+            ("thinroot image inspect dir:/srv/tree --as node-1.0-1 --json", "a tree that does not say who it is"),
+        ],
+        exits: &[(Exit::Done, Some("it is good")), (Exit::Usage, None), UNUSABLE],
+    },
+    Guide {
+        verb: &["image", "diff"],
+        examples: &[
+            (
+                "thinroot image diff tar:node-1.0.tar tar:node-1.1.tar",
+                "packages, kernels, accounts, configuration, bytes",
+            ),
+            ("thinroot image diff tar:node-1.0.tar dir:/srv/tree --paths", "each path too"),
+        ],
+        exits: &[(Exit::Done, None), (Exit::Failed, None), (Exit::Usage, None), UNUSABLE],
+    },
+    Guide {
+        verb: &["image", "lint"],
+        examples: &[
+            ("thinroot image lint dir:/srv/tree", "before it is packed"),
+            (
+                "thinroot image lint tar:node-1.1.tar --previous tar:node-1.0.tar --strict",
+                "in a build that must stay clean",
+            ),
+        ],
+        exits: &[
+            (Exit::Done, Some("nothing that would harm hosts was found")),
+            (Exit::Failed, None),
+            (Exit::Usage, None),
+            UNUSABLE,
+            (Exit::Findings, Some("there are errors, or with --strict warnings")),
+        ],
+    },
+];
 
 #[derive(Serialize)]
 struct Body<'a> {
     image: &'a ImageInfo,
 }
 
+#[derive(Serialize)]
+struct DiffBody<'a> {
+    old: &'a ImageInfo,
+    new: &'a ImageInfo,
+    diff: &'a Comparison,
+}
+
+#[derive(Serialize)]
+struct LintBody<'a> {
+    image: &'a ImageInfo,
+    findings: &'a [Finding],
+}
+
 /// Does it.
 pub fn run(session: &Session, args: &Args) -> Result<Answer> {
-    let What::Inspect { image } = &args.what;
-    let image = session.image(image)?;
-    Ok(Answer::new(Exit::Done, render::image::image(&image.info), "image", &Body { image: &image.info }))
+    match &args.what {
+        What::Inspect { image } => {
+            let image = session.image(image)?;
+            Ok(Answer::new(Exit::Done, render::image::image(&image.info), "image", &Body { image: &image.info }))
+        }
+        What::Diff { old, new, old_as, new_as, paths } => {
+            let mut old = session.image_at(&parse_image(old)?, old_as.clone())?;
+            let mut new = session.image_at(&parse_image(new)?, new_as.clone())?;
+            let diff = publish::diff(&mut old, &mut new)?;
+            let text = render::image::diff([&old.info, &new.info], &diff, *paths);
+            let body = DiffBody { old: &old.info, new: &new.info, diff: &diff };
+            Ok(Answer::new(Exit::Done, text, "image_diff", &body))
+        }
+        What::Lint { image, previous, strict } => {
+            let previous =
+                previous.as_ref().map(|previous| session.image_at(&parse_image(previous)?, None)).transpose()?;
+            let mut image = session.image(image)?;
+            let findings = publish::lint(&mut image, previous.as_ref())?;
+            let counts = |finding: &Finding| *strict || finding.level == Level::Error;
+            let exit = if findings.iter().any(counts) { Exit::Findings } else { Exit::Done };
+            let body = LintBody { image: &image.info, findings: &findings };
+            Ok(Answer::new(exit, render::image::lint(&image.info, &findings), "image_lint", &body))
+        }
+    }
 }

@@ -20,7 +20,8 @@ pub(super) const FACTORY: &str = "usr/share/factory";
 /// Where ucf keeps the versions that packages brought.
 pub(super) const UCF_CACHE: &str = "var/lib/ucf/cache";
 const DPKG: &str = "var/lib/dpkg";
-const RPM_DATABASES: [&str; 3] = ["usr/lib/sysimage/rpm", "usr/share/rpm", "var/lib/rpm"];
+/// Where distributions have rpm's database.
+pub(crate) const RPM_DATABASES: [&str; 3] = ["usr/lib/sysimage/rpm", "usr/share/rpm", "var/lib/rpm"];
 /// Links by which Debian's packages enabled their units, kept by their maintainer scripts.
 const DEB_ENABLED: &str = "var/lib/systemd/deb-systemd-helper-enabled";
 
