@@ -936,7 +936,7 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__layer__subcmd__remove)
-            opts="-q -h --store --boot-dir --json --quiet --help"
+            opts="-q -h --no-way-back --store --boot-dir --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

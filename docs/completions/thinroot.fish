@@ -142,6 +142,7 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from fork" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l no-way-back -d 'Also the one to go back to: where the default fails then, nothing is left to boot'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand layer; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -131,6 +131,24 @@ fn staging_arming_later_pinning_and_pruning() {
 }
 
 #[test]
+fn the_layer_to_go_back_to_is_removed_only_where_that_is_said() {
+    let bench = with_layer();
+    assert_eq!(bench.run(&format!("update {}", bench.image(2, ""))).code, 0);
+    assert_eq!(bench.run("bless").code, 0);
+    let refused = bench.run("layer remove node-1-0+1");
+    assert_eq!(refused.code, 3);
+    assert!(
+        refused.stderr.contains("-> to do without: thinroot layer remove --no-way-back node-1-0+1\n"),
+        "{refused:?}"
+    );
+    assert_eq!(bench.run("layer remove --no-way-back node-2-0+1").code, 3, "the default");
+    let gone = bench.run("layer remove --no-way-back node-1-0+1");
+    assert_eq!((gone.code, gone.stdout.as_str()), (0, "layer node-1-0+1 is removed\n"), "{gone:?}");
+    assert_eq!(bench.run("rollback").code, 3);
+    assert_eq!(bench.run("check").code, 0);
+}
+
+#[test]
 fn a_damaged_base_is_told_from_a_good_one() {
     let bench = with_layer();
     let good = bench.run("base verify");

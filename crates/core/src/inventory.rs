@@ -178,9 +178,19 @@ impl Inventory {
 
     /// Why a layer may not be removed, in words; none if it may.
     pub fn keeps(&self, layer: &LayerName) -> Option<String> {
+        self.reasons(layer, &[])
+    }
+
+    /// As [`Inventory::keeps`], but for being the one to go back to, which a person may do without.
+    pub fn needs(&self, layer: &LayerName) -> Option<String> {
+        self.reasons(layer, &[KeepReason::Previous])
+    }
+
+    fn reasons(&self, layer: &LayerName, but: &[KeepReason]) -> Option<String> {
         let verdict = self.retention(0);
-        let reasons = verdict.layers.get(layer).filter(|reasons| !reasons.is_empty())?;
-        Some(reasons.iter().map(KeepReason::as_str).collect::<Vec<_>>().join(" and "))
+        let reasons = verdict.layers.get(layer)?.iter().filter(|reason| !but.contains(reason));
+        let words: Vec<&str> = reasons.map(KeepReason::as_str).collect();
+        (!words.is_empty()).then(|| words.join(" and "))
     }
 
     /// Refuses while a plan is open: it is finished or undone first.

@@ -141,7 +141,7 @@ fn given_back(machine: &Machine<'_>, vm: &mut Vm, before: &str) -> Result<()> {
     if code != 3 {
         return Err(format!("giving back with a newer layer ended with {code}: {refused}"));
     }
-    vm.must("thinroot -q layer remove demo-12-2+1 && thinroot -q base remove demo-12-2")?;
+    vm.must("thinroot -q layer remove --no-way-back demo-12-2+1 && thinroot -q base remove demo-12-2")?;
     let (code, said) = vm.run_within("thinroot -q init --undo", ADOPT)?;
     machine.say(&format!("given back, exit code {code}: {said}"));
     let after = vm.must(LOOK)?;

@@ -20,7 +20,7 @@ use crate::session::{Mounts, Session};
 ///
 /// Either way services are stopped in order, and a layer that is tried has to prove itself: its health checks decide, and a timer
 /// restarts a host that hangs. What was changed since staging is taken along where that can be done in time; 'thinroot status'
-/// says where it was not, as when the journal is written meanwhile. After a soft reboot the boot
+/// says where it was not. After a soft reboot the boot
 /// loader's tries begin with the next whole restart.
 #[derive(Debug, clap::Args)]
 pub struct Args {

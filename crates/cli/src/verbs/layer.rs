@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use thinroot_core::name::{LayerName, VolumeName};
+use thinroot_core::plan::retire::WayBack;
 use thinroot_engine::error::{Error, Result};
 use thinroot_engine::execute::Report;
 use thinroot_engine::host::{ForkRequest, LayerStatus, RetireTarget};
@@ -44,11 +45,15 @@ pub enum What {
     /// Remove layers
     ///
     /// Removes the boot entry, then the layer, one layer after the other. A layer that is booted, default, armed, last
-    /// found good or pinned is refused. Its base stays; 'thinroot prune' removes bases without layers.
+    /// found good or pinned is refused, and so is the one to go back to, unless --no-way-back says that the host shall do
+    /// without. Its base stays; 'thinroot prune' removes bases without layers.
     Remove {
         /// The layers
         #[arg(value_name = "LAYER", required = true)]
         layers: Vec<LayerName>,
+        /// Also the one to go back to: where the default fails then, nothing is left to boot
+        #[arg(long)]
+        no_way_back: bool,
     },
     /// Mount a layer at a directory and leave it mounted
     ///
@@ -181,7 +186,9 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
     match &args.what {
         What::List => list(session),
         What::Fork { origin } => fork(session, origin),
-        What::Remove { layers } => remove(session, layers),
+        What::Remove { layers, no_way_back } => {
+            remove(session, layers, if *no_way_back { WayBack::GiveUp } else { WayBack::Keep })
+        }
         What::Mount { layer, directory, read_only } => {
             mount(session, layer, directory, if *read_only { Access::Inspect } else { Access::WriteLayer })
         }
@@ -242,16 +249,16 @@ struct RemoveBody {
     reports: Vec<Report>,
 }
 
-fn remove(session: &Session, layers: &[LayerName]) -> Result<Answer> {
+fn remove(session: &Session, layers: &[LayerName], way_back: WayBack) -> Result<Answer> {
     let host = session.host(Mounts::Private)?;
     let change = session.change(&host)?;
     // All are planned before the first is removed: a refusal must not come half way.
     for layer in layers {
-        host.plan_retire(&RetireTarget::Layer(layer.clone()))?;
+        host.plan_retire(&RetireTarget::Layer(layer.clone(), way_back))?;
     }
     let mut reports = Vec::new();
     for layer in layers {
-        reports.extend(change.retire(&RetireTarget::Layer(layer.clone()), &session.story)?);
+        reports.extend(change.retire(&RetireTarget::Layer(layer.clone(), way_back), &session.story)?);
     }
     let text = layers.iter().map(|layer| format!("layer {layer} is removed\n")).collect::<String>();
     let worst = reports.iter().map(Exit::of_report).find(|exit| *exit != Exit::Done);

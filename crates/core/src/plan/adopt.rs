@@ -53,7 +53,11 @@ pub fn let_go(inventory: &Inventory, adoption: &Adoption, seed: Seed) -> Result<
         let back = adopted.last().map(ToString::to_string).unwrap_or_default();
         return Err(Refusal::new(
             format!("{} was made since, and nothing else could boot it", volume.name),
-            format!("go back first ('thinroot rollback --to {back}', then restart), and remove the others"),
+            format!(
+                "go back first ('thinroot rollback --to {back}', then restart), and remove the others: \
+                 thinroot layer remove --no-way-back {}",
+                volume.name
+            ),
         ));
     }
     if let Some(volume) = inventory.volumes.iter().find(|volume| volume.role == Role::Shared) {

@@ -1,7 +1,7 @@
 //! Planning removals: one layer, one base, or everything that no rule keeps.
 //!
 //! Order of safety: a boot entry goes before its layer, a layer before its base, kernels last. What is booted,
-//! default, armed, last good or pinned is never removed, whoever asks.
+//! default, armed, last good or pinned is never removed, whoever asks; the one to go back to only where that is said.
 
 use std::slice;
 
@@ -9,16 +9,31 @@ use super::{Plan, Purpose, Refusal, Seed, Step};
 use crate::inventory::{Inventory, Role};
 use crate::name::{ImageId, LayerName};
 
+/// Whether a host may be left without a layer to go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    /// It stays.
+    Keep,
+    /// The admin does without.
+    GiveUp,
+}
+
 /// Removes one layer.
-pub fn layer(inventory: &Inventory, layer: &LayerName, seed: Seed) -> Result<Plan, Refusal> {
+pub fn layer(inventory: &Inventory, layer: &LayerName, way_back: WayBack, seed: Seed) -> Result<Plan, Refusal> {
     inventory.no_open_plan()?;
     if inventory.ready(&layer.volume()).is_none_or(|volume| volume.role != Role::Layer) {
         return Err(super::update::missing(inventory, &layer.volume()));
     }
-    if let Some(reason) = inventory.keeps(layer) {
+    if let Some(reason) = inventory.needs(layer) {
         return Err(Refusal::new(
             format!("{layer} is {reason}"),
             "'thinroot status' shows why each layer is kept; boot, arm or unpin another one first",
+        ));
+    }
+    if let (WayBack::Keep, Some(reason)) = (way_back, inventory.keeps(layer)) {
+        return Err(Refusal::new(
+            format!("{layer} is {reason}"),
+            format!("to do without: thinroot layer remove --no-way-back {layer}"),
         ));
     }
     Ok(plan(seed, slice::from_ref(layer), &[]))
@@ -115,8 +130,19 @@ mod tests {
         assert_eq!(steps(&inventory, 0), [""; 0]);
         inventory.pinned = ["node-1-0".parse().unwrap()].into();
         assert_eq!(steps(&inventory, 0).len(), 3);
-        let refused = layer(&inventory, &"node-3-0+1".parse().unwrap(), SEED).unwrap_err();
+        let refused = layer(&inventory, &"node-3-0+1".parse().unwrap(), WayBack::GiveUp, SEED).unwrap_err();
         assert!(refused.why.contains("the default"), "{}", refused.why);
         assert!(base(&inventory, &"node-1-0".parse().unwrap(), SEED).unwrap_err().why.contains("base of node-1-0+1"));
+    }
+    #[test]
+    fn the_way_back_goes_only_where_that_is_said() {
+        let second: LayerName = "node-2-0+1".parse().unwrap();
+        let refused = layer(&world(), &second, WayBack::Keep, SEED).unwrap_err();
+        assert_eq!(refused.why, "node-2-0+1 is the one to go back to");
+        assert_eq!(refused.mend, "to do without: thinroot layer remove --no-way-back node-2-0+1");
+        assert_eq!(layer(&world(), &second, WayBack::GiveUp, SEED).unwrap().steps.len(), 3);
+        let mut pinned = world();
+        pinned.pinned.insert(second.volume());
+        assert!(layer(&pinned, &second, WayBack::GiveUp, SEED).unwrap_err().why.contains("pinned"));
     }
 }

@@ -36,7 +36,7 @@ impl Execution<'_> {
 
     pub(super) fn remove_layer(&mut self, layer: &LayerName) -> Result<String> {
         // The second look: since planning, somebody may have booted or armed it.
-        if let Some(reason) = self.host.inventory()?.keeps(layer) {
+        if let Some(reason) = self.host.inventory()?.needs(layer) {
             return Err(Error::refused(format!("remove layer {layer}"), format!("it is {reason}")));
         }
         self.withdraw(&layer.volume())?;

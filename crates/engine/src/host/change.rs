@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use thinroot_core::inventory::{Inventory, Phase, Role};
 use thinroot_core::journal::StepState;
 use thinroot_core::name::{ImageId, LayerName, VolumeName};
+use thinroot_core::plan::retire::WayBack;
 use thinroot_core::plan::update::{self, Planned};
 use thinroot_core::plan::{Need, Plan, Refusal, Step, retire, rollback};
 
@@ -37,7 +38,7 @@ pub struct ForkRequest {
 #[derive(Debug, Clone)]
 pub enum RetireTarget {
     /// One layer.
-    Layer(LayerName),
+    Layer(LayerName, WayBack),
     /// One base.
     Base(ImageId),
     /// Everything that no rule keeps beyond the newest few layers.
@@ -255,7 +256,7 @@ impl Host {
     pub fn plan_retire(&self, target: &RetireTarget) -> Result<Option<Plan>> {
         let inventory = self.inventory()?;
         let planned = match target {
-            RetireTarget::Layer(layer) => retire::layer(&inventory, layer, self.seed()?).map(Some),
+            RetireTarget::Layer(layer, way_back) => retire::layer(&inventory, layer, *way_back, self.seed()?).map(Some),
             RetireTarget::Base(base) => retire::base(&inventory, base, self.seed()?).map(Some),
             RetireTarget::Surplus { keep } => retire::prune(&inventory, *keep, self.seed()?),
         };
