@@ -85,6 +85,9 @@ _thinroot() {
             thinroot__subcmd__health,list)
                 cmd="thinroot__subcmd__health__subcmd__list"
                 ;;
+            thinroot__subcmd__image,build)
+                cmd="thinroot__subcmd__image__subcmd__build"
+                ;;
             thinroot__subcmd__image,diff)
                 cmd="thinroot__subcmd__image__subcmd__diff"
                 ;;
@@ -482,12 +485,46 @@ _thinroot() {
             return 0
             ;;
         thinroot__subcmd__image)
-            opts="-q -h --store --boot-dir --json --quiet --help inspect diff lint"
+            opts="-q -h --store --boot-dir --json --quiet --help inspect build diff lint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        thinroot__subcmd__image__subcmd__build)
+            opts="-q -h --as --previous --clamp-mtime --force --store --boot-dir --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --previous)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --clamp-mtime)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

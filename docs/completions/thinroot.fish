@@ -248,20 +248,30 @@ complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_see
 complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand health; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -s q -l quiet -d 'Tell no story: print the answer and errors only'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -s h -l help -d 'Print help'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -f -a "inspect" -d 'Read an image and say what it is'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -f -a "diff" -d 'Say what is different in another image'
-complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect diff lint" -f -a "lint" -d 'Look for what should not be published'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -s h -l help -d 'Print help'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -f -a "inspect" -d 'Read an image and say what it is'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -f -a "build" -d 'Make a publishable image of a tree'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -f -a "diff" -d 'Say what is different in another image'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and not __fish_seen_subcommand_from inspect build diff lint" -f -a "lint" -d 'Look for what should not be published'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l as -d 'Who the image is, whatever it says itself' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'Tell no story: print the answer and errors only'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -l as -d 'Who the image is, whatever it says itself' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -l previous -d 'The image that hosts have now' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -l clamp-mtime -d 'No time of a path is later than this (seconds since 1970), so that two builds of the same sources are the same' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -l boot-dir -d 'The boot directory [default: PATH/boot for dir:PATH, /boot for lvm:VG/POOL]' -r -F
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -l force -d 'Also where lint finds errors'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -l json -d 'Answer with one JSON object on stdout, and tell the story as one JSON event a line on stderr'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Tell no story: print the answer and errors only'
+complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from build" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l old-as -d 'Who the old image is, whatever it says itself' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l new-as -d 'Who the new image is, whatever it says itself' -r
 complete -c thinroot -n "__fish_thinroot_using_subcommand image; and __fish_seen_subcommand_from diff" -l store -d 'The store: dir:PATH for a directory of image files, lvm:VG/POOL for an LVM thin pool [default: that of the running layer]' -r

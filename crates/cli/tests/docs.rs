@@ -37,7 +37,7 @@ fn man_pages_are_current() {
     let mut program = thinroot_cli::command();
     program.build();
     collect(&program, &[], &guides(), &mut pages);
-    assert_eq!(pages.len(), 52);
+    assert_eq!(pages.len(), 53);
     compare("docs/man", pages);
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use thinroot_testkit::bench::Bench;
+use thinroot_testkit::images;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_thinroot");
 
@@ -120,4 +121,83 @@ fn warnings_count_where_that_is_asked_for() {
     let errors = |line: &str| bench.json(line).0;
     assert_eq!(errors(&format!("image lint {image} --strict")), 4);
     assert_eq!(errors(&format!("image lint {image}")), 0);
+}
+
+fn tree(bench: &Bench, name: &str) -> std::path::PathBuf {
+    let root = bench.path(name);
+    images::bootable_tree(&root, "1-0");
+    images::rich_tree(&root);
+    let long = "d".repeat(90);
+    put(&root, &format!("srv/{long}/{long}/file"), "deep\n", 0o640);
+    std::os::unix::fs::symlink("x".repeat(150), root.join("srv/link")).unwrap();
+    root
+}
+
+#[test]
+fn the_same_tree_gives_the_same_bytes_and_other_tools_read_them() {
+    let bench = Bench::new(PROGRAM);
+    let root = tree(&bench, "tree");
+    let (first, second) = (bench.path("first.tar.zst"), bench.path("second.tar.zst"));
+    let build = |image: &str, file: &Path| {
+        bench.json(&format!("image build {image} {} --as node-7.1-2 --force", file.display()))
+    };
+    let (code, built) = build(&format!("dir:{}", root.display()), &first);
+    assert!(code == 0 || code == 4, "{built}");
+    assert_eq!(
+        (built["image"]["id"].as_str(), built["file_bytes"].as_u64()),
+        (Some("node-7.1-2"), Some(first.metadata().unwrap().len()))
+    );
+    // Through another kind of source, whose contents come in another order.
+    let tar = bench.path("source.tar");
+    images::gnu_tar(&root, &tar, &["--xattrs", "--xattrs-include=*"]);
+    build(&format!("tar:{}", tar.display()), &second);
+    assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
+    // GNU tar makes the same tree of it.
+    let out = bench.path("out");
+    fs::create_dir_all(&out).unwrap();
+    let unpacked = std::process::Command::new("tar")
+        .args(["--extract", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--same-permissions", "--file"])
+        .args([&first, Path::new("--directory"), &out])
+        .output()
+        .unwrap();
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    let (code, told) = bench.json(&format!("image diff dir:{} tar:{}", out.display(), first.display()));
+    assert_eq!(
+        (code, &told["diff"]["paths"], told["diff"]["times_only"].as_u64()),
+        (0, &serde_json::json!([]), Some(0))
+    );
+    // An image that says who it is needs no telling.
+    assert_eq!(bench.json(&format!("image inspect tar:{}", first.display())).1["image"]["id"], "node-7.1-2");
+}
+
+#[test]
+fn nothing_is_built_that_lint_objects_to_and_nothing_is_written_over() {
+    let bench = Bench::new(PROGRAM);
+    let bad = bench.image_with(1, "", |root| put(root, "etc/ssh/ssh_host_rsa_key", "key", 0o600));
+    let file = bench.path("out.tar");
+    let refused = bench.run(&format!("image build {bad} {}", file.display()));
+    assert_eq!((refused.code, file.exists()), (3, false), "{refused:?}");
+    assert!(refused.stderr.contains("lint finds 1 error, the first: a host key"), "{refused:?}");
+    assert_eq!(bench.run(&format!("image build {bad} {} --force", file.display())).code, 4);
+    let before = fs::read(&file).unwrap();
+    let again = bench.run(&format!("image build {bad} {} --force", file.display()));
+    assert!(again.code == 3 && again.stderr.contains("not written over"), "{again:?}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    assert_eq!(bench.run(&format!("image build {bad} {} --force", bench.path("out.zip").display())).code, 3);
+}
+
+#[test]
+fn times_are_clamped_where_that_is_asked_for() {
+    let bench = Bench::new(PROGRAM);
+    let image = bench.image(1, "");
+    let built = |name: &str| {
+        let file = bench.path(name);
+        let run = bench.run(&format!("image build {image} {} --clamp-mtime 1000000000", file.display()));
+        assert_eq!(run.code, 0, "{run:?}");
+        fs::read(&file).unwrap()
+    };
+    let first = built("first.tar");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    bench.image(1, "");
+    assert_eq!(built("second.tar"), first);
 }

@@ -1,5 +1,7 @@
 //! What a publisher asks of an image before hosts get it.
 
+mod archive;
+mod build;
 mod packages;
 
 use thinroot_core::image::ImageInfo;
@@ -11,6 +13,7 @@ use crate::error::{ErrorKind, Result};
 use crate::source::{Image, require_thin_root};
 use crate::state::read_texts;
 
+pub use self::build::{Built, Output, build};
 pub use self::packages::packages;
 
 /// What is different in `new`.

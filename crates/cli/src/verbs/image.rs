@@ -1,12 +1,15 @@
 //! `image`: looks at images.
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 use thinroot_core::image::ImageInfo;
 use thinroot_core::image::compare::Comparison;
 use thinroot_core::image::lint::{Finding, Level};
 use thinroot_core::name::ImageId;
-use thinroot_engine::error::Result;
-use thinroot_engine::publish;
+use thinroot_engine::error::{Error, Result};
+use thinroot_engine::publish::{self, Output};
+use thinroot_engine::source::Image;
 
 use crate::answer::Answer;
 use crate::args::ImageArgs;
@@ -14,6 +17,7 @@ use crate::exit::Exit;
 use crate::guide::Guide;
 use crate::render;
 use crate::session::{Session, parse_image};
+use crate::size::human;
 
 /// Images: what a publisher releases
 #[derive(Debug, clap::Args)]
@@ -40,6 +44,31 @@ pub enum What {
         /// The image.
         #[command(flatten)]
         image: ImageArgs,
+    },
+    /// Make a publishable image of a tree
+    ///
+    /// Reads a tree or an image of any kind, looks for what should not be published as 'image lint' does, and writes it as one
+    /// archive that says who it is. Its bytes depend on nothing but paths, contents and their attributes: the same tree gives the
+    /// same file. What was written is read back and compared before this ends. Sockets and inode flags are left out and holes
+    /// written out, because an archive cannot hold them; that is told.
+    ///
+    /// Nothing is written where lint finds an error, unless --force says so, and no file is written over.
+    Build {
+        /// The tree or image.
+        #[command(flatten)]
+        image: ImageArgs,
+        /// The file to write: NAME.tar.zst or NAME.tar
+        #[arg(value_name = "FILE")]
+        output: PathBuf,
+        /// The image that hosts have now
+        #[arg(long, value_name = "IMAGE")]
+        previous: Option<String>,
+        /// No time of a path is later than this (seconds since 1970), so that two builds of the same sources are the same
+        #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", hide_env_values = true)]
+        clamp_mtime: Option<i64>,
+        /// Also where lint finds errors
+        #[arg(long)]
+        force: bool,
     },
     /// Say what is different in another image
     ///
@@ -99,6 +128,23 @@ pub const GUIDES: &[Guide] = &[
         exits: &[(Exit::Done, Some("it is good")), (Exit::Usage, None), UNUSABLE],
     },
     Guide {
+        verb: &["image", "build"],
+        examples: &[
+            ("thinroot image build dir:/srv/tree node-1.1.tar.zst --as node-1.1-1", "of a tree, and name it"),
+            (
+                "thinroot image build oci-archive:node.tar node-1.1.tar.zst --previous tar:node-1.0.tar.zst",
+                "of what a container build made, in comparison with what hosts have",
+            ),
+        ],
+        exits: &[
+            (Exit::Done, None),
+            (Exit::Failed, None),
+            (Exit::Usage, None),
+            (Exit::Refused, Some("the tree is no image, lint finds errors, or there is a file of that name")),
+            (Exit::Findings, Some("it is written, and there is something to look at")),
+        ],
+    },
+    Guide {
         verb: &["image", "diff"],
         examples: &[
             (
@@ -134,6 +180,15 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
+struct BuildBody<'a> {
+    image: &'a ImageInfo,
+    file: &'a Path,
+    file_bytes: u64,
+    findings: &'a [Finding],
+    left_out: &'a [String],
+}
+
+#[derive(Serialize)]
 struct DiffBody<'a> {
     old: &'a ImageInfo,
     new: &'a ImageInfo,
@@ -153,6 +208,11 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
             let image = session.image(image)?;
             Ok(Answer::new(Exit::Done, render::image::image(&image.info), "image", &Body { image: &image.info }))
         }
+        What::Build { image, output, previous, clamp_mtime, force } => {
+            let previous =
+                previous.as_deref().map(|previous| session.image_at(&parse_image(previous)?, None)).transpose()?;
+            build(session, image, previous.as_ref(), output, *clamp_mtime, *force)
+        }
         What::Diff { old, new, old_as, new_as, paths } => {
             let mut old = session.image_at(&parse_image(old)?, old_as.clone())?;
             let mut new = session.image_at(&parse_image(new)?, new_as.clone())?;
@@ -163,7 +223,7 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
         }
         What::Lint { image, previous, strict } => {
             let previous =
-                previous.as_ref().map(|previous| session.image_at(&parse_image(previous)?, None)).transpose()?;
+                previous.as_deref().map(|previous| session.image_at(&parse_image(previous)?, None)).transpose()?;
             let mut image = session.image(image)?;
             let findings = publish::lint(&mut image, previous.as_ref())?;
             let counts = |finding: &Finding| *strict || finding.level == Level::Error;
@@ -172,4 +232,39 @@ pub fn run(session: &Session, args: &Args) -> Result<Answer> {
             Ok(Answer::new(exit, render::image::lint(&image.info, &findings), "image_lint", &body))
         }
     }
+}
+
+fn build(
+    session: &Session,
+    wanted: &ImageArgs,
+    previous: Option<&Image>,
+    file: &Path,
+    newest_sec: Option<i64>,
+    force: bool,
+) -> Result<Answer> {
+    let output = Output::new(file)?;
+    let mut image = session.image(wanted)?;
+    let findings = publish::lint(&mut image, previous)?;
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.level == Level::Error).collect();
+    if let (Some(first), false) = (errors.first(), force) {
+        let why = format!("lint finds {}, the first: {}", render::count(errors.len(), "error"), first.said);
+        return Err(Error::refused(format!("build {}", file.display()), why)
+            .mend(format!("'thinroot image lint {}' shows all; --force builds it all the same", wanted.image)));
+    }
+    let built = publish::build(&mut image, &output, newest_sec, &session.story)?;
+    let exit = if findings.is_empty() && built.findings.is_empty() { Exit::Done } else { Exit::Findings };
+    let info = &built.image.info;
+    let mut text = render::image::image(info);
+    text += &format!("{:<9} {}\n", "size", human(built.file_bytes));
+    if !findings.is_empty() {
+        text += &render::image::lint(info, &findings);
+    }
+    text += &render::report::list("findings", &built.findings);
+    let (file_bytes, left_out) = (built.file_bytes, built.findings.as_slice());
+    Ok(Answer::new(
+        exit,
+        text,
+        "image_build",
+        &BuildBody { image: info, file, file_bytes, findings: &findings, left_out },
+    ))
 }
