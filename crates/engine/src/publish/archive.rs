@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_record_counts_its_own_length() {
-        assert_eq!(record(b"path", b"x"), b"10 path=x\n");
+        assert_eq!(record(b"path", b"x"), b"9 path=x\n");
         assert_eq!(record(b"path", b""), b"8 path=\n");
         for length in 80..120 {
             let made = record(b"k", &vec![b'v'; length]);
