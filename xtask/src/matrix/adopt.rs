@@ -148,7 +148,7 @@ fn given_back(machine: &Machine<'_>, vm: &mut Vm, before: &str) -> Result<()> {
     if before != after {
         return Err(format!("it is not as it was before:\n{before}\n---\n{after}"));
     }
-    expect(&vm.must("ls /boot/thinroot /boot/loader/entries 2>/dev/null | grep -c . || true")?, "0")?;
+    expect(&vm.must("find /boot/thinroot /boot/loader -type f 2>/dev/null | grep -c . || true")?, "0")?;
     vm.reboot()?;
     foreign(machine, vm)?;
     machine.has_its_state(vm)?;
