@@ -113,11 +113,11 @@ fn stamped(image: &mut Image) -> Result<BTreeMap<TreePath, Vec<u8>>> {
     let paths: Vec<TreePath> = OS_RELEASE.iter().filter_map(|path| TreePath::parse(path.as_bytes()).ok()).collect();
     let holders: Vec<TreePath> = paths.iter().filter_map(|path| holder(&image.manifest, path)).collect();
     let id = &image.info.id;
-    let mut texts = read_texts(&holders, &image.manifest, &mut *image.source)?;
-    for text in texts.values_mut() {
-        *text = with_identity(&String::from_utf8_lossy(text), id).into_bytes();
-    }
-    Ok(texts)
+    let texts = read_texts(&holders, &image.manifest, &mut *image.source)?;
+    let named = |(path, text): (TreePath, Vec<u8>)| {
+        with_identity(&String::from_utf8_lossy(&text), id).map(|text| (path, text.into_bytes()))
+    };
+    Ok(texts.into_iter().filter_map(named).collect())
 }
 
 /// The file that a path or the link there leads to.
@@ -130,14 +130,15 @@ fn holder(manifest: &Manifest, path: &TreePath) -> Option<TreePath> {
     }
 }
 
-fn with_identity(text: &str, id: &ImageId) -> String {
+/// The text with another name in it; none where it says that name already.
+fn with_identity(text: &str, id: &ImageId) -> Option<String> {
     if identity_from_os_release(&parse_os_release(text)).as_ref() == Some(id) {
-        return text.into();
+        return None;
     }
     let says = |line: &&str| !["IMAGE_ID=", "IMAGE_VERSION="].iter().any(|key| line.trim_start().starts_with(key));
     let mut out: String = text.lines().filter(says).map(|line| format!("{line}\n")).collect();
     out += &format!("IMAGE_ID={}\nIMAGE_VERSION={}-{}\n", id.name(), id.version(), id.release());
-    out
+    Some(out)
 }
 
 /// The tree as an archive holds it.
@@ -190,10 +191,10 @@ mod tests {
     #[test]
     fn os_release_names_the_image_and_keeps_the_rest() {
         let id: ImageId = "node-1.2-3".parse().unwrap();
-        let named = with_identity("NAME=x\nIMAGE_ID=old\n# IMAGE_ID=\nIMAGE_VERSION=\"1\"\nVERSION=9\n", &id);
+        let named = with_identity("NAME=x\nIMAGE_ID=old\n# IMAGE_ID=\nIMAGE_VERSION=\"1\"\nVERSION=9\n", &id).unwrap();
         assert_eq!(named, "NAME=x\n# IMAGE_ID=\nVERSION=9\nIMAGE_ID=node\nIMAGE_VERSION=1.2-3\n");
-        assert_eq!(with_identity(&named, &id), named);
-        assert_eq!(with_identity("NAME=x", &id), "NAME=x\nIMAGE_ID=node\nIMAGE_VERSION=1.2-3\n");
+        assert_eq!(with_identity(&named, &id), None);
+        assert_eq!(with_identity("NAME=x", &id).as_deref(), Some("NAME=x\nIMAGE_ID=node\nIMAGE_VERSION=1.2-3\n"));
     }
 
     #[test]
