@@ -91,11 +91,20 @@ impl Bench {
         let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
         let left: Vec<_> = mounts.lines().filter(|line| line.contains(&ours) || line.contains(here)).collect();
         assert_eq!(left, Vec::<&str>::new());
-        let held = fs::read_dir("/sys/block").unwrap().flatten().filter_map(|disk| {
-            let backing = fs::read_to_string(disk.path().join("loop/backing_file")).ok()?;
-            backing.contains(here).then_some(backing)
-        });
-        assert_eq!(held.collect::<Vec<_>>(), Vec::<String>::new());
+        let held = || -> Vec<String> {
+            let backing = |disk: fs::DirEntry| fs::read_to_string(disk.path().join("loop/backing_file")).ok();
+            let disks = fs::read_dir("/sys/block").unwrap().flatten();
+            disks.filter_map(backing).filter(|backing| backing.contains(here)).collect()
+        };
+        // The kernel frees a loop device at its last close, and whoever looks at all of them, as losetup does beside this,
+        // has it open for a moment.
+        for _ in 0..100 {
+            if held().is_empty() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        assert_eq!(held(), Vec::<String>::new());
     }
 }
 
