@@ -91,6 +91,7 @@ impl Bench {
         let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
         let left: Vec<_> = mounts.lines().filter(|line| line.contains(&ours) || line.contains(here)).collect();
         assert_eq!(left, Vec::<&str>::new());
+        // A disk that is no loop device has no backing file.
         let held = || -> Vec<String> {
             let backing = |disk: fs::DirEntry| fs::read_to_string(disk.path().join("loop/backing_file")).ok();
             let disks = fs::read_dir("/sys/block").unwrap().flatten();
